@@ -1,0 +1,227 @@
+#include "store/kv_rocks.h"
+
+#include <rocksdb/c.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define FAMILIES_MAX 32
+
+typedef struct {
+    kv_t kv;
+    rocksdb_t *db;
+    rocksdb_options_t *options[FAMILIES_MAX];
+    rocksdb_block_based_table_options_t *tables[FAMILIES_MAX];
+    rocksdb_column_family_handle_t *handles[FAMILIES_MAX];
+    unsigned family_count;
+    rocksdb_cache_t *cache;
+    rocksdb_readoptions_t *read;
+    rocksdb_writeoptions_t *write;
+    rocksdb_writeoptions_t *write_sync;
+} rocks_t;
+
+typedef struct {
+    kv_iter_t iter;
+    rocksdb_iterator_t *it;
+} rocks_iter_t;
+
+int kv_rocks_error (err_t *err, char *text, const char *doing)
+{
+    err_code_t code = ERR_IO;
+    if (strstr (text, "No space left") || strstr (text, "NoSpace") || strstr (text, "Disk quota"))
+        code = ERR_DISK_FULL;
+    else if (strstr (text, "Corruption") || strstr (text, "checksum"))
+        code = ERR_CORRUPT;
+    else if (strstr (text, "lock "))
+        code = ERR_LOCKED;
+    err_set (err, code, "%s: %s", doing, text);
+    rocksdb_free (text);
+    return -1;
+}
+
+static int rocks_get (kv_t *kv, unsigned family, span_t key, str_t *value, err_t *err)
+{
+    rocks_t *self = (rocks_t *) kv;
+    char *error = NULL;
+    rocksdb_pinnableslice_t *slice =
+        rocksdb_get_pinned_cf (self->db, self->read, self->handles[family], key.data, key.size, &error);
+    if (error)
+        return kv_rocks_error (err, error, "cannot read the database");
+    if (!slice)
+        return 0;
+    size_t size = 0;
+    const char *data = rocksdb_pinnableslice_value (slice, &size);
+    str_add (value, span (data, size));
+    rocksdb_pinnableslice_destroy (slice);
+    return 1;
+}
+
+static int rocks_commit (kv_t *kv, const kv_batch_t *batch, bool sync, err_t *err)
+{
+    rocks_t *self = (rocks_t *) kv;
+    rocksdb_writebatch_t *out = rocksdb_writebatch_create ();
+    const char *bytes = batch->bytes.data;
+    for (size_t i = 0; i < batch->count; i++) {
+        const kv_write_t *w = &batch->writes[i];
+        if (w->is_delete)
+            rocksdb_writebatch_delete_cf (out, self->handles[w->family], bytes + w->key, w->key_size);
+        else
+            rocksdb_writebatch_put_cf (out, self->handles[w->family], bytes + w->key, w->key_size, bytes + w->value,
+                                       w->value_size);
+    }
+    char *error = NULL;
+    rocksdb_write (self->db, sync ? self->write_sync : self->write, out, &error);
+    rocksdb_writebatch_destroy (out);
+    return error ? kv_rocks_error (err, error, "cannot write the database") : 0;
+}
+
+static void iter_seek (kv_iter_t *iter, span_t key)
+{
+    rocksdb_iter_seek (((rocks_iter_t *) iter)->it, key.data, key.size);
+}
+
+static void iter_seek_for_prev (kv_iter_t *iter, span_t key)
+{
+    rocksdb_iter_seek_for_prev (((rocks_iter_t *) iter)->it, key.data, key.size);
+}
+
+static void iter_step (kv_iter_t *iter, bool forward)
+{
+    if (forward)
+        rocksdb_iter_next (((rocks_iter_t *) iter)->it);
+    else
+        rocksdb_iter_prev (((rocks_iter_t *) iter)->it);
+}
+
+static bool iter_valid (const kv_iter_t *iter)
+{
+    return rocksdb_iter_valid (((const rocks_iter_t *) iter)->it);
+}
+
+static span_t iter_key (const kv_iter_t *iter)
+{
+    size_t size = 0;
+    const char *data = rocksdb_iter_key (((const rocks_iter_t *) iter)->it, &size);
+    return span (data, size);
+}
+
+static span_t iter_value (const kv_iter_t *iter)
+{
+    size_t size = 0;
+    const char *data = rocksdb_iter_value (((const rocks_iter_t *) iter)->it, &size);
+    return span (data, size);
+}
+
+static int iter_check (const kv_iter_t *iter, err_t *err)
+{
+    char *error = NULL;
+    rocksdb_iter_get_error (((const rocks_iter_t *) iter)->it, &error);
+    return error ? kv_rocks_error (err, error, "cannot read the database") : 0;
+}
+
+static void iter_destroy (kv_iter_t *iter)
+{
+    rocksdb_iter_destroy (((rocks_iter_t *) iter)->it);
+    free (iter);
+}
+
+static const kv_iter_ops_t iter_ops = { iter_seek, iter_seek_for_prev, iter_step,  iter_valid,
+                                        iter_key,  iter_value,         iter_check, iter_destroy };
+
+static kv_iter_t *rocks_iterate (kv_t *kv, unsigned family)
+{
+    rocks_t *self = (rocks_t *) kv;
+    rocks_iter_t *iter = calloc (1, sizeof *iter);
+    if (!iter)
+        abort ();
+    iter->iter.ops = &iter_ops;
+    iter->it = rocksdb_create_iterator_cf (self->db, self->read, self->handles[family]);
+    return &iter->iter;
+}
+
+static void rocks_destroy (kv_t *kv)
+{
+    rocks_t *self = (rocks_t *) kv;
+    for (unsigned i = 0; i < self->family_count && self->db; i++)
+        rocksdb_column_family_handle_destroy (self->handles[i]);
+    if (self->db)
+        rocksdb_close (self->db);
+    for (unsigned i = 0; i < self->family_count; i++)
+        rocksdb_options_destroy (self->options[i]); /* frees its table options too, once they were set */
+    for (unsigned i = 0; i < self->family_count; i++)
+        rocksdb_block_based_options_destroy (self->tables[i]);
+    rocksdb_cache_destroy (self->cache);
+    rocksdb_readoptions_destroy (self->read);
+    rocksdb_writeoptions_destroy (self->write);
+    rocksdb_writeoptions_destroy (self->write_sync);
+    free (self);
+}
+
+static const kv_ops_t rocks_ops = { rocks_get, rocks_commit, rocks_iterate, rocks_destroy };
+
+static void family_options (rocks_t *self, unsigned i, const kv_rocks_config_t *config)
+{
+    const kv_family_t *family = &config->families[i];
+    rocksdb_options_t *o = self->options[i] = rocksdb_options_create ();
+    rocksdb_block_based_table_options_t *t = self->tables[i] = rocksdb_block_based_options_create ();
+    rocksdb_block_based_options_set_block_cache (t, self->cache);
+    rocksdb_block_based_options_set_cache_index_and_filter_blocks (t, 1);
+    rocksdb_block_based_options_set_pin_l0_filter_and_index_blocks_in_cache (t, 1);
+    if (family->point_lookups)
+        rocksdb_block_based_options_set_filter_policy (t, rocksdb_filterpolicy_create_bloom_full (10));
+    rocksdb_options_set_block_based_table_factory (o, t);
+    rocksdb_options_set_write_buffer_size (o, config->write_buffer_bytes / 2);
+    rocksdb_options_set_compression (o, rocksdb_lz4_compression);
+    if (family->large_values) {
+        rocksdb_options_set_enable_blob_files (o, 1);
+        rocksdb_options_set_min_blob_size (o, 512);
+        rocksdb_options_set_blob_compression_type (o, rocksdb_lz4_compression);
+        rocksdb_options_set_enable_blob_gc (o, 1);
+    }
+}
+
+kv_t *kv_rocks_open (const kv_rocks_config_t *config, err_t *err)
+{
+    rocks_t *self = calloc (1, sizeof *self);
+    if (!self || config->family_count > FAMILIES_MAX)
+        abort ();
+    self->kv.ops = &rocks_ops;
+    self->family_count = config->family_count;
+    self->cache = rocksdb_cache_create_lru (config->cache_bytes);
+    self->read = rocksdb_readoptions_create ();
+    rocksdb_readoptions_set_verify_checksums (self->read, 1);
+    self->write = rocksdb_writeoptions_create ();
+    self->write_sync = rocksdb_writeoptions_create ();
+    rocksdb_writeoptions_set_sync (self->write_sync, 1);
+    const char *names[FAMILIES_MAX];
+    for (unsigned i = 0; i < config->family_count; i++) {
+        family_options (self, i, config);
+        names[i] = i ? config->families[i].name : "default";
+    }
+
+    rocksdb_options_t *db = rocksdb_options_create ();
+    rocksdb_options_set_create_if_missing (db, 1);
+    rocksdb_options_set_create_missing_column_families (db, 1);
+    rocksdb_options_set_paranoid_checks (db, 1);
+    rocksdb_options_set_wal_recovery_mode (db, rocksdb_tolerate_corrupted_tail_records_recovery);
+    rocksdb_options_set_db_write_buffer_size (db, config->write_buffer_bytes);
+    rocksdb_options_set_max_total_wal_size (db, 4 * config->write_buffer_bytes);
+    rocksdb_options_set_max_background_jobs (db, 2);
+    rocksdb_options_set_max_open_files (db, 256);
+    rocksdb_options_set_keep_log_file_num (db, 4);
+    rocksdb_options_set_max_log_file_size (db, 4u << 20);
+    rocksdb_options_set_stats_dump_period_sec (db, 0);
+    char *error = NULL;
+    self->db = rocksdb_open_column_families (db, config->path, (int) config->family_count, names,
+                                             (const rocksdb_options_t *const *) self->options, self->handles, &error);
+    rocksdb_options_destroy (db);
+    if (error) {
+        char doing[256];
+        snprintf (doing, sizeof doing, "cannot open the database %s", config->path);
+        kv_rocks_error (err, error, doing);
+        self->db = NULL;
+        kv_t *kv = &self->kv;
+        kv_destroy (&kv);
+        return NULL;
+    }
+    return &self->kv;
+}

@@ -1,0 +1,31 @@
+/*  kv_rocks.h: the kv_t on RocksDB 7.8. The one place where RocksDB's error strings are translated.
+ *
+ *  wal_recovery_mode 0 (a torn tail is tolerated, damage is not), paranoid checks, checksums verified. Not used, for
+ *  bugs in 7.8: wal_compression, async_io, DeleteRange, atomic_flush, TransactionDB, manual_wal_flush.
+ */
+#ifndef STORE_KV_ROCKS_H
+#define STORE_KV_ROCKS_H
+
+#include "store/kv.h"
+
+typedef struct {
+    const char *name;
+    bool point_lookups; /* keys are looked up one by one: keep a Bloom filter */
+    bool large_values;  /* values of a kilobyte and more: keep them in blob files, out of compaction */
+} kv_family_t;
+
+typedef struct {
+    const char *path;
+    const kv_family_t *families; /* family number = place here; the first becomes RocksDB's "default" */
+    unsigned family_count;
+    size_t cache_bytes;        /* block cache, shared by all families */
+    size_t write_buffer_bytes; /* memtables of all families together */
+} kv_rocks_config_t;
+
+/*  Opens or makes the database. NULL with ERR_CORRUPT, ERR_LOCKED, ERR_DISK_FULL or ERR_IO. */
+kv_t *kv_rocks_open (const kv_rocks_config_t *config, err_t *err);
+
+/*  Translates and frees an error string of RocksDB. Returns -1. */
+int kv_rocks_error (err_t *err, char *text, const char *doing);
+
+#endif
