@@ -115,23 +115,28 @@ static int send_buf (void *socket, buf_t *buf, int flags)
     return 0;
 }
 
+int frames_send_encoded (void *socket, const buf_t *route, span_t header, buf_t *const *payload, size_t count,
+                         const char *what, err_t *err)
+{
+    if (route && send_bytes (socket, buf_span (route), ZMQ_SNDMORE) == -1)
+        goto fail;
+    if (send_bytes (socket, header, count ? ZMQ_SNDMORE : 0) == -1)
+        goto fail;
+    for (size_t i = 0; i < count; i++)
+        if (send_buf (socket, payload[i], i + 1 < count ? ZMQ_SNDMORE : 0) == -1)
+            goto fail;
+    return 0;
+fail:
+    return err_set_errno (err, ERR_UNAVAILABLE, errno, "cannot send %s", what);
+}
+
 int frames_send (void *socket, const buf_t *route, const wire_msg_t *msg, buf_t *const *payload, size_t count,
                  err_t *err)
 {
     str_t header = STR_INIT;
     wire_encode (msg, &header);
-    int rc = -1;
-    if (route && send_bytes (socket, buf_span (route), ZMQ_SNDMORE) == -1)
-        goto out;
-    if (send_bytes (socket, str_span (&header), count ? ZMQ_SNDMORE : 0) == -1)
-        goto out;
-    for (size_t i = 0; i < count; i++)
-        if (send_buf (socket, payload[i], i + 1 < count ? ZMQ_SNDMORE : 0) == -1)
-            goto out;
-    rc = 0;
-out:
-    if (rc == -1)
-        err_set_errno (err, ERR_UNAVAILABLE, errno, "cannot send %s", wire_shape (msg->kind)->name);
+    int rc =
+        frames_send_encoded (socket, route, str_span (&header), payload, count, wire_shape (msg->kind)->name, err);
     str_free (&header);
     return rc;
 }
