@@ -22,6 +22,13 @@ typedef struct worker worker_t;
     { "run", OPTION_TEXT, NULL, "DIR", "directory for this worker's own socket (required)" },                          \
     { "log-level", OPTION_TEXT, "info", "LEVEL", "debug, info, warn or error" }
 
+/*  What every stage's main begins with: blocks SIGTERM and SIGINT (so that they reach worker_poll and no other thread;
+ *  hence to be called before any thread starts), reads the options, sets up the log. NULL: the program ends now with
+ *  *exit_code (help was printed, or an error was logged). The caller destroys the options. `program` is borrowed for
+ *  good. */
+options_t *worker_options (const char *program, const option_t *table, const char *usage, int argc, char **argv,
+                           int *exit_code);
+
 /*  One job in this worker's hands, from worker_take until worker_done or worker_fail. Borrowed from the worker. */
 typedef struct {
     wire_job_t job;                /* spans live as long as the job */
@@ -31,8 +38,9 @@ typedef struct {
     uint64_t taken_us;             /* monotonic, when worker_take gave it */
 } worker_job_t;
 
-/*  Starts a worker of `stage`: signal handling (SIGTERM and SIGINT drain), sockets, first HELLO. `slots`: jobs it may
- *  hold at once. `context`: the process's ZeroMQ context, borrowed. NULL and *err on failure. */
+/*  Starts a worker of `stage`: signal handling (SIGTERM and SIGINT drain; both stay blocked: a child that is forked
+ *  unblocks them), sockets, first HELLO. `slots`: jobs it may hold at once. `context`: the process's ZeroMQ context,
+ *  borrowed. NULL and *err on failure. */
 worker_t *worker_new (void *context, stage_t stage, uint32_t slots, const options_t *options, err_t *err);
 
 /*  Says BYE (unsent results get a moment to leave), closes. */
