@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 struct blob_writer {
@@ -19,14 +20,15 @@ struct blob_writer {
     uint64_t flushed; /* bytes whose writing to disk was started */
 };
 
-#define FLUSH_STEP (4u << 20) /* start writing back early: the sync at the end shall be short */
+#define SWEEP_AGE_S 3600
+#define FLUSH_STEP  (4u << 20) /* start writing back early: the sync at the end shall be short */
 
 static void user_dir (str_t *path, const char *data_dir, span_t user)
 {
     str_clear (path);
     str_format (path, "%s/blobs/u-", data_dir);
     for (size_t i = 0; i < user.size; i++) /* any user id becomes a safe file name */
-        str_format (path, "%02x", (unsigned char) user.data[i]);
+        str_format (path, "%02x", (unsigned char)user.data[i]);
 }
 
 void blob_path (str_t *path, const char *data_dir, span_t user, hash_t hash)
@@ -84,10 +86,10 @@ int blob_writer_add (blob_writer_t *self, span_t bytes, err_t *err)
         if (written == -1)
             return err_set_errno (err, ERR_IO, errno, "cannot write %s", self->path.data);
         bytes.data += written;
-        bytes.size -= (size_t) written;
+        bytes.size -= (size_t)written;
     }
     if (self->size - self->flushed >= FLUSH_STEP) {
-        sync_file_range (self->fd, (off_t) self->flushed, (off_t) (self->size - self->flushed), SYNC_FILE_RANGE_WRITE);
+        sync_file_range (self->fd, (off_t)self->flushed, (off_t)(self->size - self->flushed), SYNC_FILE_RANGE_WRITE);
         self->flushed = self->size;
     }
     return 0;
@@ -106,7 +108,8 @@ uint64_t blob_writer_size (const blob_writer_t *self)
 static int sync_dir (const char *path, err_t *err)
 {
     int fd = open (path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    int rc = fd == -1 || fsync (fd) == -1 ? err_set_errno (err, ERR_IO, errno, "cannot sync the directory %s", path) : 0;
+    int rc =
+        fd == -1 || fsync (fd) == -1 ? err_set_errno (err, ERR_IO, errno, "cannot sync the directory %s", path) : 0;
     if (fd != -1)
         close (fd);
     return rc;
@@ -170,8 +173,10 @@ void blob_sweep (const char *data_dir)
     str_format (&path, "%s/blobs/tmp", data_dir);
     DIR *dir = opendir (path.data);
     struct dirent *entry;
+    struct stat st;
     while (dir && (entry = readdir (dir)))
-        if (entry->d_name[0] != '.')
+        if (entry->d_name[0] != '.' && fstatat (dirfd (dir), entry->d_name, &st, 0) == 0 &&
+            st.st_mtime < time (NULL) - SWEEP_AGE_S)
             unlinkat (dirfd (dir), entry->d_name, 0);
     if (dir)
         closedir (dir);

@@ -1,7 +1,7 @@
 /*  blob.h: documents too large for the database: content-addressed files.
  *
- *  DATA/blobs/<user as hex>/<first 2 hex digits>/<64 hex digits of the BLAKE2b-256 of the content>. A file is written under DATA/blobs/tmp,
- *  synced, renamed, and its directory synced: it is there whole or not at all.
+ *  DATA/blobs/u-<user id in hex>/<first 2 digits>/<64 hex digits of the BLAKE2b-256 of the content>. A file is written
+ *  under DATA/blobs/tmp, synced, renamed, and its directory synced: it is there whole or not at all.
  */
 #ifndef STORE_BLOB_H
 #define STORE_BLOB_H
@@ -30,7 +30,7 @@ int blob_writer_commit (blob_writer_t *self, span_t user, err_t *err);
 /*  Removes the temporary file unless it was committed. */
 void blob_writer_destroy (blob_writer_t **self_p);
 
-/*  Removes what crashed writers left in DATA/blobs/tmp; for start-up, before any writer runs. */
+/*  Removes what crashed writers left in DATA/blobs/tmp: files untouched for an hour. */
 void blob_sweep (const char *data_dir);
 
 #endif

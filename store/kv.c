@@ -14,7 +14,7 @@ static uint64_t hash_key (unsigned family, span_t key)
         h ^= h >> 32;
     }
     for (; at < key.size; at++)
-        h = (h ^ (unsigned char) key.data[at]) * 0x100000001b3u;
+        h = (h ^ (unsigned char)key.data[at]) * 0x100000001b3u;
     return h ^ (h >> 29);
 }
 
@@ -44,7 +44,7 @@ static void grow_slots (kv_batch_t *batch)
     if (!batch->slots)
         abort ();
     for (size_t i = 0; i < batch->count; i++)
-        *slot_of (batch, batch->writes[i].family, write_key (batch, &batch->writes[i])) = (uint32_t) i + 1;
+        *slot_of (batch, batch->writes[i].family, write_key (batch, &batch->writes[i])) = (uint32_t)i + 1;
 }
 
 static void add (kv_batch_t *batch, unsigned family, span_t key, span_t value, bool is_delete)
@@ -58,12 +58,12 @@ static void add (kv_batch_t *batch, unsigned family, span_t key, span_t value, b
     if ((batch->count + 1) * 2 > batch->slot_count)
         grow_slots (batch);
     kv_write_t *write = &batch->writes[batch->count];
-    *write = (kv_write_t) { (uint8_t) family, is_delete, batch->bytes.size, key.size, 0, value.size };
+    *write = (kv_write_t){ (uint8_t)family, is_delete, batch->bytes.size, key.size, 0, value.size };
     str_add (&batch->bytes, key);
     write->value = batch->bytes.size;
     str_add (&batch->bytes, value);
     uint32_t *slot = slot_of (batch, family, key);
-    *slot = (uint32_t) ++batch->count;
+    *slot = (uint32_t)++batch->count;
 }
 
 static void clear (kv_batch_t *batch)

@@ -43,8 +43,8 @@ typedef struct {
     void (*seek_for_prev) (kv_iter_t *self, span_t key); /* to the last key ≤ `key` */
     void (*step) (kv_iter_t *self, bool forward);
     bool (*valid) (const kv_iter_t *self);
-    span_t (*key) (const kv_iter_t *self);   /* borrowed until the iterator moves */
-    span_t (*value) (const kv_iter_t *self); /* borrowed until the iterator moves */
+    span_t (*key) (const kv_iter_t *self);            /* borrowed until the iterator moves */
+    span_t (*value) (const kv_iter_t *self);          /* borrowed until the iterator moves */
     int (*check) (const kv_iter_t *self, err_t *err); /* -1 when iteration ended on an error */
     void (*destroy) (kv_iter_t *self);
 } kv_iter_ops_t;

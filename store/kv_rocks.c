@@ -40,7 +40,7 @@ int kv_rocks_error (err_t *err, char *text, const char *doing)
 
 static int rocks_get (kv_t *kv, unsigned family, span_t key, str_t *value, err_t *err)
 {
-    rocks_t *self = (rocks_t *) kv;
+    rocks_t *self = (rocks_t *)kv;
     char *error = NULL;
     rocksdb_pinnableslice_t *slice =
         rocksdb_get_pinned_cf (self->db, self->read, self->handles[family], key.data, key.size, &error);
@@ -57,7 +57,7 @@ static int rocks_get (kv_t *kv, unsigned family, span_t key, str_t *value, err_t
 
 static int rocks_commit (kv_t *kv, const kv_batch_t *batch, bool sync, err_t *err)
 {
-    rocks_t *self = (rocks_t *) kv;
+    rocks_t *self = (rocks_t *)kv;
     rocksdb_writebatch_t *out = rocksdb_writebatch_create ();
     const char *bytes = batch->bytes.data;
     for (size_t i = 0; i < batch->count; i++) {
@@ -76,51 +76,51 @@ static int rocks_commit (kv_t *kv, const kv_batch_t *batch, bool sync, err_t *er
 
 static void iter_seek (kv_iter_t *iter, span_t key)
 {
-    rocksdb_iter_seek (((rocks_iter_t *) iter)->it, key.data, key.size);
+    rocksdb_iter_seek (((rocks_iter_t *)iter)->it, key.data, key.size);
 }
 
 static void iter_seek_for_prev (kv_iter_t *iter, span_t key)
 {
-    rocksdb_iter_seek_for_prev (((rocks_iter_t *) iter)->it, key.data, key.size);
+    rocksdb_iter_seek_for_prev (((rocks_iter_t *)iter)->it, key.data, key.size);
 }
 
 static void iter_step (kv_iter_t *iter, bool forward)
 {
     if (forward)
-        rocksdb_iter_next (((rocks_iter_t *) iter)->it);
+        rocksdb_iter_next (((rocks_iter_t *)iter)->it);
     else
-        rocksdb_iter_prev (((rocks_iter_t *) iter)->it);
+        rocksdb_iter_prev (((rocks_iter_t *)iter)->it);
 }
 
 static bool iter_valid (const kv_iter_t *iter)
 {
-    return rocksdb_iter_valid (((const rocks_iter_t *) iter)->it);
+    return rocksdb_iter_valid (((const rocks_iter_t *)iter)->it);
 }
 
 static span_t iter_key (const kv_iter_t *iter)
 {
     size_t size = 0;
-    const char *data = rocksdb_iter_key (((const rocks_iter_t *) iter)->it, &size);
+    const char *data = rocksdb_iter_key (((const rocks_iter_t *)iter)->it, &size);
     return span (data, size);
 }
 
 static span_t iter_value (const kv_iter_t *iter)
 {
     size_t size = 0;
-    const char *data = rocksdb_iter_value (((const rocks_iter_t *) iter)->it, &size);
+    const char *data = rocksdb_iter_value (((const rocks_iter_t *)iter)->it, &size);
     return span (data, size);
 }
 
 static int iter_check (const kv_iter_t *iter, err_t *err)
 {
     char *error = NULL;
-    rocksdb_iter_get_error (((const rocks_iter_t *) iter)->it, &error);
+    rocksdb_iter_get_error (((const rocks_iter_t *)iter)->it, &error);
     return error ? kv_rocks_error (err, error, "cannot read the database") : 0;
 }
 
 static void iter_destroy (kv_iter_t *iter)
 {
-    rocksdb_iter_destroy (((rocks_iter_t *) iter)->it);
+    rocksdb_iter_destroy (((rocks_iter_t *)iter)->it);
     free (iter);
 }
 
@@ -129,7 +129,7 @@ static const kv_iter_ops_t iter_ops = { iter_seek, iter_seek_for_prev, iter_step
 
 static kv_iter_t *rocks_iterate (kv_t *kv, unsigned family)
 {
-    rocks_t *self = (rocks_t *) kv;
+    rocks_t *self = (rocks_t *)kv;
     rocks_iter_t *iter = calloc (1, sizeof *iter);
     if (!iter)
         abort ();
@@ -140,7 +140,7 @@ static kv_iter_t *rocks_iterate (kv_t *kv, unsigned family)
 
 static void rocks_destroy (kv_t *kv)
 {
-    rocks_t *self = (rocks_t *) kv;
+    rocks_t *self = (rocks_t *)kv;
     for (unsigned i = 0; i < self->family_count && self->db; i++)
         rocksdb_column_family_handle_destroy (self->handles[i]);
     if (self->db)
@@ -211,8 +211,8 @@ kv_t *kv_rocks_open (const kv_rocks_config_t *config, err_t *err)
     rocksdb_options_set_max_log_file_size (db, 4u << 20);
     rocksdb_options_set_stats_dump_period_sec (db, 0);
     char *error = NULL;
-    self->db = rocksdb_open_column_families (db, config->path, (int) config->family_count, names,
-                                             (const rocksdb_options_t *const *) self->options, self->handles, &error);
+    self->db = rocksdb_open_column_families (db, config->path, (int)config->family_count, names,
+                                             (const rocksdb_options_t *const *)self->options, self->handles, &error);
     rocksdb_options_destroy (db);
     if (error) {
         char doing[256];

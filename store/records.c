@@ -6,12 +6,9 @@
 
 #define RECORD_TABLE(SYM, name, record_version)                                                                        \
     static const codec_field_t name##_fields[] = { RECORD_##SYM (CODEC_ROW, record_##name##_t) };                      \
-    const codec_shape_t record_##name##_shape = { "record " #name,                                                     \
-                                                  record_version,                                                      \
-                                                  RECORD_KIND_##SYM,                                                   \
-                                                  sizeof (record_##name##_t),                                          \
-                                                  name##_fields,                                                       \
-                                                  sizeof name##_fields / sizeof name##_fields[0] };
+    const codec_shape_t record_##name##_shape = { "record " #name,   record_version,                                   \
+                                                  RECORD_KIND_##SYM, sizeof (record_##name##_t),                       \
+                                                  name##_fields,     sizeof name##_fields / sizeof name##_fields[0] };
 RECORDS (RECORD_TABLE)
 #undef RECORD_TABLE
 
@@ -31,15 +28,15 @@ uint16_t record_partition (span_t user)
 {
     uint32_t h = 0x811c9dc5u; /* FNV-1a */
     for (size_t i = 0; i < user.size; i++)
-        h = (h ^ (unsigned char) user.data[i]) * 0x01000193u;
-    return (uint16_t) (h ^ (h >> 16));
+        h = (h ^ (unsigned char)user.data[i]) * 0x01000193u;
+    return (uint16_t)(h ^ (h >> 16));
 }
 
 static void add_be (str_t *key, uint64_t value, size_t width)
 {
     char *at = str_grow (key, width);
     for (size_t i = 0; i < width; i++)
-        at[i] = (char) (value >> (8 * (width - 1 - i)));
+        at[i] = (char)(value >> (8 * (width - 1 - i)));
 }
 
 static void add_id (str_t *key, uuid_t id)
@@ -90,7 +87,7 @@ int record_key_parse (span_t key, span_t *user, span_t *rest)
 {
     if (key.size < 3)
         return -1;
-    size_t size = (unsigned char) key.data[2];
+    size_t size = (unsigned char)key.data[2];
     if (key.size < 3 + size)
         return -1;
     *user = span (key.data + 3, size);
@@ -109,7 +106,7 @@ uint64_t record_key_u64 (span_t bytes)
 {
     uint64_t value = 0;
     for (int i = 0; i < 8; i++)
-        value = value << 8 | (unsigned char) bytes.data[i];
+        value = value << 8 | (unsigned char)bytes.data[i];
     return value;
 }
 

@@ -35,8 +35,7 @@ typedef enum {
 } record_family_t;
 
 #define RECORD_META(F, S)                                                                                              \
-    F (S, u32, format) F (S, u64, epoch) /* bumped at every start */                                                   \
-    F (S, u64, order)                    /* queue order numbers below this are used */
+    F (S, u32, format) F (S, u64, epoch) /* bumped at every start */
 #define RECORD_USER(F, S)                                                                                              \
     F (S, u64, seq) /* of the last event */                                                                            \
     F (S, u64, documents) F (S, u64, completed) F (S, u64, failed) F (S, u64, cancelled)                               \

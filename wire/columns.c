@@ -6,22 +6,22 @@
 static void put_u32 (char *at, uint32_t value)
 {
     for (int i = 0; i < 4; i++)
-        at[i] = (char) (value >> (8 * i));
+        at[i] = (char)(value >> (8 * i));
 }
 
 static uint32_t get_u32 (const char *at)
 {
-    const unsigned char *p = (const unsigned char *) at;
-    return (uint32_t) p[0] | (uint32_t) p[1] << 8 | (uint32_t) p[2] << 16 | (uint32_t) p[3] << 24;
+    const unsigned char *p = (const unsigned char *)at;
+    return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
 }
 
 void mark_add (str_t *column, mark_t mark)
 {
     char *at = str_grow (column, MARK_HEAD);
     put_u32 (at, mark.offset);
-    at[4] = (char) mark.kind;
+    at[4] = (char)mark.kind;
     put_u32 (at + 5, mark.number);
-    put_u32 (at + 9, (uint32_t) mark.text.size);
+    put_u32 (at + 9, (uint32_t)mark.text.size);
     str_add (column, mark.text);
 }
 
@@ -33,10 +33,10 @@ int mark_next (span_t column, size_t *at, mark_t *mark)
         return -1;
     const char *head = column.data + *at;
     uint32_t size = get_u32 (head + 9);
-    if (column.size - *at - MARK_HEAD < size || (unsigned char) head[4] >= MARK_COUNT)
+    if (column.size - *at - MARK_HEAD < size || (unsigned char)head[4] >= MARK_COUNT)
         return -1;
     mark->offset = get_u32 (head);
-    mark->kind = (mark_kind_t) head[4];
+    mark->kind = (mark_kind_t)head[4];
     mark->number = get_u32 (head + 5);
     mark->text = span (head + MARK_HEAD, size);
     *at += MARK_HEAD + size;
@@ -59,7 +59,7 @@ size_t chunk_span_count (span_t column)
 chunk_span_t chunk_span_at (span_t column, size_t index)
 {
     const char *at = column.data + index * SPAN_ROW;
-    return (chunk_span_t) { get_u32 (at), get_u32 (at + 4), get_u32 (at + 8) };
+    return (chunk_span_t){ get_u32 (at), get_u32 (at + 4), get_u32 (at + 8) };
 }
 
 int chunk_spans_check (span_t column, size_t text_bytes, err_t *err)
@@ -85,15 +85,15 @@ static size_t vectors_head (size_t model_size)
 buf_t *vectors_new (span_t model, uint32_t rows, uint32_t dims, float **values)
 {
     size_t head = vectors_head (model.size);
-    buf_t *column = buf_new (head + (size_t) rows * dims * sizeof (float));
+    buf_t *column = buf_new (head + (size_t)rows * dims * sizeof (float));
     char *at = buf_bytes (column);
     memset (at, 0, head);
     put_u32 (at, rows);
     put_u32 (at + 4, dims);
-    put_u32 (at + 8, (uint32_t) model.size);
+    put_u32 (at + 8, (uint32_t)model.size);
     if (model.size)
         memcpy (at + 12, model.data, model.size);
-    *values = (float *) (void *) (at + head);
+    *values = (float *)(void *)(at + head);
     return column;
 }
 
@@ -103,10 +103,10 @@ int vectors_read (span_t column, vectors_t *vectors, err_t *err)
         return err_set (err, ERR_PROTOCOL, "a vector column of %zu bytes has no header", column.size);
     uint32_t rows = get_u32 (column.data), dims = get_u32 (column.data + 4), name = get_u32 (column.data + 8);
     size_t head = vectors_head (name);
-    if (dims > 65536 || head > column.size || (uint64_t) rows * dims * sizeof (float) != column.size - head)
-        return err_set (err, ERR_PROTOCOL, "a vector column of %zu bytes does not hold %u rows of %u", column.size, rows,
-                        dims);
-    *vectors = (vectors_t) { rows, dims, span (column.data + 12, name), column.data + head };
+    if (dims > 65536 || head > column.size || (uint64_t)rows * dims * sizeof (float) != column.size - head)
+        return err_set (err, ERR_PROTOCOL, "a vector column of %zu bytes does not hold %u rows of %u", column.size,
+                        rows, dims);
+    *vectors = (vectors_t){ rows, dims, span (column.data + 12, name), column.data + head };
     return 0;
 }
 

@@ -89,7 +89,7 @@ int frames_recv (void *socket, bool router, frames_t *self, err_t *err)
 
 static void release (void *data, void *hint)
 {
-    (void) data;
+    (void)data;
     buf_t *buf = hint;
     buf_unref (&buf);
 }
@@ -135,10 +135,21 @@ int frames_send (void *socket, const buf_t *route, const wire_msg_t *msg, buf_t 
 {
     str_t header = STR_INIT;
     wire_encode (msg, &header);
-    int rc =
-        frames_send_encoded (socket, route, str_span (&header), payload, count, wire_shape (msg->kind)->name, err);
+    int rc = frames_send_encoded (socket, route, str_span (&header), payload, count, wire_shape (msg->kind)->name, err);
     str_free (&header);
     return rc;
+}
+
+int frames_send_raw (void *socket, const buf_t *route, buf_t *const *frames, size_t count, err_t *err)
+{
+    if (route && send_bytes (socket, buf_span (route), ZMQ_SNDMORE) == -1)
+        goto fail;
+    for (size_t i = 0; i < count; i++)
+        if (send_buf (socket, frames[i], i + 1 < count ? ZMQ_SNDMORE : 0) == -1)
+            goto fail;
+    return 0;
+fail:
+    return err_set_errno (err, ERR_UNAVAILABLE, errno, "cannot send");
 }
 
 int frames_columns (const frames_t *self, uint8_t mask, buf_t *columns[COLUMN_COUNT], err_t *err)

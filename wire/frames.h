@@ -34,6 +34,9 @@ int frames_send (void *socket, const buf_t *route, const wire_msg_t *msg, buf_t 
 int frames_send_encoded (void *socket, const buf_t *route, span_t header, buf_t *const *payload, size_t count,
                          const char *what, err_t *err);
 
+/*  As frames_send, with frames that are ready: `frames[0]` is an encoded header, or a topic. */
+int frames_send_raw (void *socket, const buf_t *route, buf_t *const *frames, size_t count, err_t *err);
+
 /*  The buffers of a column mask, in frame order: columns[i] for bit i, NULL where the bit is not set. Borrowed from
  *  *self. -1 with ERR_PROTOCOL when mask and frames do not match. */
 int frames_columns (const frames_t *self, uint8_t mask, buf_t *columns[COLUMN_COUNT], err_t *err);

@@ -1,18 +1,14 @@
 #include "wire/messages.h"
 
-#define WIRE_TABLE(SYM, name)                                                                                          \
-    static const codec_field_t name##_fields[] = { WIRE_##SYM (CODEC_ROW, wire_##name##_t) };
+#define WIRE_TABLE(SYM, name) static const codec_field_t name##_fields[] = { WIRE_##SYM (CODEC_ROW, wire_##name##_t) };
 WIRE_MESSAGES (WIRE_TABLE)
 #undef WIRE_TABLE
 
 static const codec_shape_t shapes[WIRE_KIND_COUNT] = {
 #define WIRE_SHAPE(SYM, name)                                                                                          \
-    [WIRE_KIND_##SYM] = { #name,                                                                                       \
-                          WIRE_VERSION,                                                                                \
-                          WIRE_KIND_##SYM,                                                                             \
-                          sizeof (wire_##name##_t),                                                                    \
-                          name##_fields,                                                                               \
-                          sizeof name##_fields / sizeof name##_fields[0] },
+    [WIRE_KIND_##SYM] = { #name,           WIRE_VERSION,                                                               \
+                          WIRE_KIND_##SYM, sizeof (wire_##name##_t),                                                   \
+                          name##_fields,   sizeof name##_fields / sizeof name##_fields[0] },
     WIRE_MESSAGES (WIRE_SHAPE)
 #undef WIRE_SHAPE
 };
@@ -36,7 +32,7 @@ void wire_encode (const wire_msg_t *msg, str_t *out)
 
 int wire_decode (span_t frame, wire_msg_t *msg, err_t *err)
 {
-    wire_kind_t kind = frame.size >= 2 ? (wire_kind_t) (unsigned char) frame.data[1] : WIRE_NONE;
+    wire_kind_t kind = frame.size >= 2 ? (wire_kind_t)(unsigned char)frame.data[1] : WIRE_NONE;
     const codec_shape_t *shape = wire_shape (kind);
     if (!shape)
         return err_set (err, ERR_PROTOCOL, "a frame of %zu bytes is no Myelin message", frame.size);
@@ -60,7 +56,7 @@ int stage_parse (span_t name, stage_t *stage)
 {
     for (int i = 0; i < STAGE_COUNT; i++)
         if (span_is (name, stage_names[i])) {
-            *stage = (stage_t) i;
+            *stage = (stage_t)i;
             return 0;
         }
     return -1;

@@ -17,19 +17,19 @@
 typedef struct core core_t;
 
 typedef struct {
-    const char *data_dir;    /* where blob files lie (borrowed) */
-    uint32_t beat_ms;        /* workers beat this often */
-    uint32_t beats_missed;   /* this many missing: the worker is dead */
-    uint32_t active_max;     /* tasks in processing at once */
-    uint64_t memory_bytes;   /* columns in memory at once: beyond it nothing new is dispatched */
-    uint32_t window;         /* segments of one task between extract and storage */
-    uint32_t small_bytes;    /* a worker may hold more than two jobs while together they are below this */
-    uint32_t tries_max;      /* genuine failures of one segment at one stage */
-    uint32_t losses_max;     /* times its worker may vanish under it */
-    uint32_t backoff_ms;     /* of the first retry; doubles, full jitter */
+    const char *data_dir;  /* where blob files lie (borrowed) */
+    uint32_t beat_ms;      /* workers beat this often */
+    uint32_t beats_missed; /* this many missing: the worker is dead */
+    uint32_t active_max;   /* tasks in processing at once */
+    uint64_t memory_bytes; /* columns in memory at once: beyond it nothing new is dispatched */
+    uint32_t window;       /* segments of one task between extract and storage */
+    uint32_t small_bytes;  /* a worker may hold more than two jobs while together they are below this */
+    uint32_t tries_max;    /* genuine failures of one segment at one stage */
+    uint32_t losses_max;   /* times its worker may vanish under it */
+    uint32_t backoff_ms;   /* of the first retry; doubles, full jitter */
     uint32_t backoff_max_ms;
-    uint32_t progress_ms;    /* least time between two progress events of a task */
-    uint64_t seed;           /* of the jitter */
+    uint32_t progress_ms; /* least time between two progress events of a task */
+    uint64_t seed;        /* of the jitter */
 } core_config_t;
 
 extern const core_config_t core_config_default;
@@ -44,6 +44,9 @@ void core_begin (core_t *self, uint64_t mono_ms, uint64_t wall_ms);
 /*  Applies one message of a worker or a gateway. Columns and routes are referenced as needed. -1 with *err: the
  *  message made no sense and was dropped. */
 int core_input (core_t *self, const frames_t *in, err_t *err);
+
+/*  Answers a request with an error that the caller found before the core saw it. */
+void core_reject (core_t *self, const frames_t *in, const err_t *err);
 
 /*  A worker's process is known to be gone (its pid ended): its jobs go back at once. */
 void core_worker_gone (core_t *self, uuid_t worker);

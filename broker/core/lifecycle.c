@@ -3,9 +3,12 @@
 /*  -1: not allowed. Rows are statuses, columns events. */
 static const signed char table[TASK_STATUS_COUNT][TASK_EVENT_COUNT] = {
 #define NO -1
-    /*                   start            resume        complete        fail         cancel          reprioritise     hurry         replay        remove */
-    [TASK_PENDING] = { TASK_PROCESSING, TASK_PENDING, NO, TASK_FAILED, TASK_CANCELLED, TASK_PENDING, TASK_PENDING, NO, TASK_CANCELLED },
-    [TASK_PROCESSING] = { TASK_PROCESSING, TASK_PROCESSING, TASK_COMPLETED, TASK_FAILED, TASK_CANCELLED, TASK_PROCESSING, NO, NO, TASK_CANCELLED },
+    /*                   start            resume        complete        fail         cancel          reprioritise hurry
+       replay        remove */
+    [TASK_PENDING] = { TASK_PROCESSING, TASK_PENDING, NO, TASK_FAILED, TASK_CANCELLED, TASK_PENDING, TASK_PENDING, NO,
+                       TASK_CANCELLED },
+    [TASK_PROCESSING] = { TASK_PROCESSING, TASK_PROCESSING, TASK_COMPLETED, TASK_FAILED, TASK_CANCELLED,
+                          TASK_PROCESSING, NO, NO, TASK_CANCELLED },
     [TASK_COMPLETED] = { NO, NO, NO, NO, NO, NO, NO, TASK_PENDING, TASK_COMPLETED },
     [TASK_FAILED] = { NO, NO, NO, NO, NO, NO, NO, TASK_PENDING, TASK_FAILED },
     [TASK_CANCELLED] = { NO, NO, NO, NO, NO, NO, NO, TASK_PENDING, TASK_CANCELLED },
@@ -28,7 +31,7 @@ bool lifecycle_step (task_status_t status, task_event_t event, task_status_t *ne
 {
     if (status >= TASK_STATUS_COUNT || event >= TASK_EVENT_COUNT || table[status][event] < 0)
         return false;
-    *next = (task_status_t) table[status][event];
+    *next = (task_status_t)table[status][event];
     return true;
 }
 

@@ -22,14 +22,14 @@ typedef enum {
 
 /*  X (symbol, name) */
 #define TASK_EVENTS(X)                                                                                                 \
-    X (START, "start")           /* its first job goes out */                                                          \
-    X (RESUME, "resume")         /* the broker restarted: it waits again */                                            \
-    X (COMPLETE, "complete")     /* its revision is committed */                                                       \
+    X (START, "start")       /* its first job goes out */                                                              \
+    X (RESUME, "resume")     /* the broker restarted: it waits again */                                                \
+    X (COMPLETE, "complete") /* its revision is committed */                                                           \
     X (FAIL, "fail")                                                                                                   \
     X (CANCEL, "cancel")                                                                                               \
     X (REPRIORITISE, "reprioritise")                                                                                   \
-    X (HURRY, "hurry")           /* to the front of the queue */                                                       \
-    X (REPLAY, "replay")         /* again, as a new revision */                                                        \
+    X (HURRY, "hurry")   /* to the front of the queue */                                                               \
+    X (REPLAY, "replay") /* again, as a new revision */                                                                \
     X (REMOVE, "remove")
 typedef enum {
 #define TASK_EVENT_ENUM(sym, name) TASK_ON_##sym,

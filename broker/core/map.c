@@ -5,13 +5,13 @@
 static uuid_t key_of (const map_t *self, const void *object)
 {
     uuid_t key;
-    memcpy (&key, (const char *) object + self->key_offset, sizeof key);
+    memcpy (&key, (const char *)object + self->key_offset, sizeof key);
     return key;
 }
 
 void map_init (map_t *self, size_t key_offset)
 {
-    *self = (map_t) { .key_offset = key_offset };
+    *self = (map_t){ .key_offset = key_offset };
 }
 
 void map_free (map_t *self)

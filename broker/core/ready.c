@@ -55,7 +55,7 @@ void ready_insert (ready_t *self, ready_node_t *node, uint64_t rank, uint64_t or
     uint64_t mixed = (rank * 0xff51afd7ed558ccdu) ^ (order * 0x9e3779b97f4a7c15u);
     mixed ^= mixed >> 33;
     mixed *= 0xc4ceb9fe1a85ec53u;
-    *node = (ready_node_t) { NULL, NULL, rank, order, 1, (uint32_t) (mixed >> 32) };
+    *node = (ready_node_t){ NULL, NULL, rank, order, 1, (uint32_t)(mixed >> 32) };
     ready_node_t **at = &self->root;
     while (*at && (*at)->weight >= node->weight) {
         (*at)->size++;

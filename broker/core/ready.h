@@ -20,8 +20,8 @@ typedef struct {
 } ready_t;
 
 void ready_insert (ready_t *self, ready_node_t *node, uint64_t rank, uint64_t order);
-void ready_remove (ready_t *self, ready_node_t *node);             /* the node must be in the set */
-ready_node_t *ready_first (const ready_t *self);                   /* NULL when empty */
+void ready_remove (ready_t *self, ready_node_t *node);                   /* the node must be in the set */
+ready_node_t *ready_first (const ready_t *self);                         /* NULL when empty */
 uint32_t ready_position (const ready_t *self, const ready_node_t *node); /* nodes before it */
 uint32_t ready_size (const ready_t *self);
 

@@ -1,0 +1,363 @@
+#include "base/hash.h"
+#include "base/log.h"
+#include "broker/core/state.h"
+
+#include <stdlib.h>
+
+#define FIRST_ORDER (1ull << 30)
+#define RATE_MS     1000u
+
+const core_config_t core_config_default = {
+    .data_dir = ".",
+    .beat_ms = 1000,
+    .beats_missed = 4,
+    .active_max = 512,
+    .memory_bytes = 128ull << 20,
+    .window = 8,
+    .small_bytes = 64u << 10,
+    .tries_max = 3,
+    .losses_max = 20,
+    .backoff_ms = 200,
+    .backoff_max_ms = 30000,
+    .progress_ms = 100,
+    .seed = 1,
+};
+
+/*  --- users --- */
+
+user_t *core_user (core_t *self, span_t name)
+{
+    if (self->last_user && span_eq (self->last_user->name, name))
+        return self->last_user;
+    hash_t hash = hash_of (name);
+    uuid_t key;
+    memcpy (key.bytes, hash.bytes, UUID_SIZE);
+    user_t *user = map_get (&self->users, key);
+    if (!user) {
+        user = calloc (1, sizeof *user);
+        char *copy = malloc (name.size + 1);
+        if (!user || !copy)
+            abort ();
+        memcpy (copy, name.data, name.size);
+        copy[name.size] = 0;
+        user->key = key;
+        user->name = span (copy, name.size);
+        record_key_user (&self->key, name);
+        err_t err;
+        if (record_get (self->kv, FAMILY_USERS, str_span (&self->key), &record_user_shape, &user->record, &self->value,
+                        &err) == -1)
+            log_write (LOG_ERROR, "record_unreadable", NULL, "%s", err.message);
+        map_put (&self->users, user);
+    }
+    return self->last_user = user;
+}
+
+void core_user_dirty (core_t *self, user_t *user)
+{
+    user->dirty = true;
+    user->queue_changed = true;
+}
+
+static void save_users (core_t *self)
+{
+    user_t *user;
+    for (size_t at = 0; (user = map_next (&self->users, &at));)
+        if (user->dirty) {
+            record_key_user (&self->key, user->name);
+            record_put (self->kv, FAMILY_USERS, str_span (&self->key), &record_user_shape, &user->record);
+            user->dirty = false;
+        }
+}
+
+uint64_t core_random (core_t *self, uint64_t below)
+{
+    self->random += 0x9e3779b97f4a7c15u; /* splitmix64 */
+    uint64_t z = self->random;
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+    return below ? (z ^ (z >> 31)) % below : 0;
+}
+
+/*  --- the outbox --- */
+
+out_t *core_out (core_t *self, out_kind_t kind)
+{
+    if (self->out_count == self->out_room) {
+        size_t room = self->out_room ? self->out_room * 2 : 64;
+        self->outbox = realloc (self->outbox, room * sizeof *self->outbox);
+        if (!self->outbox)
+            abort ();
+        self->out_room = room;
+    }
+    out_t *out = &self->outbox[self->out_count++];
+    *out = (out_t){ .kind = kind };
+    return out;
+}
+
+static buf_t *encoded (const wire_msg_t *msg)
+{
+    str_t header = STR_INIT;
+    wire_encode (msg, &header);
+    return core_str_buf (&header);
+}
+
+void core_send_worker (core_t *self, const core_worker_t *worker, const wire_msg_t *msg, buf_t *columns[COLUMN_COUNT])
+{
+    out_t *out = core_out (self, OUT_WORKER);
+    out->worker = worker->id;
+    out->frames[out->frame_count++] = encoded (msg);
+    for (size_t i = 0; columns && i < COLUMN_COUNT; i++)
+        if (columns[i])
+            out->frames[out->frame_count++] = buf_ref (columns[i]);
+}
+
+void core_reply (core_t *self, buf_t *route, const wire_reply_t *reply, buf_t *body, buf_t *bytes)
+{
+    out_t *out = core_out (self, OUT_REPLY);
+    out->route = buf_ref (route);
+    out->frames[out->frame_count++] = encoded (&(wire_msg_t){ .kind = WIRE_KIND_REPLY, .reply = *reply });
+    if (body || bytes)
+        out->frames[out->frame_count++] = body ? body : buf_new (0);
+    if (bytes)
+        out->frames[out->frame_count++] = bytes;
+}
+
+void core_reply_error (core_t *self, buf_t *route, uint64_t req, const err_t *err)
+{
+    wire_reply_t reply = { .req = req,
+                           .status = (uint32_t)err_status (err->code),
+                           .code = span_str (err_name (err->code)),
+                           .detail = span_str (err->message) };
+    core_reply (self, route, &reply, NULL, NULL);
+}
+
+buf_t *core_str_buf (str_t *text)
+{
+    buf_t *buf = text->data ? buf_take (text->data, text->size) : buf_new (0);
+    *text = (str_t)STR_INIT;
+    return buf;
+}
+
+bool core_outbox_take (core_t *self, out_t *out)
+{
+    if (self->out_first == self->out_count) {
+        self->out_first = self->out_count = 0;
+        return false;
+    }
+    *out = self->outbox[self->out_first++];
+    return true;
+}
+
+void out_clear (out_t *out)
+{
+    buf_unref (&out->route);
+    for (size_t i = 0; i < out->frame_count; i++)
+        buf_unref (&out->frames[i]);
+    out->frame_count = 0;
+}
+
+/*  --- start and stop --- */
+
+static int load_meta (core_t *self, err_t *err)
+{
+    span_t key = SPAN_LIT ("state");
+    int found = record_get (self->kv, FAMILY_META, key, &record_meta_shape, &self->meta, &self->value, err);
+    if (found == -1)
+        return -1;
+    if (!found)
+        self->meta = (record_meta_t){ .format = RECORDS_FORMAT };
+    if (self->meta.format > RECORDS_FORMAT)
+        return err_set (err, ERR_NEWER_FORMAT,
+                        "the data has format %u, this program reads up to %u: use a newer myelin", self->meta.format,
+                        RECORDS_FORMAT);
+    self->meta.epoch++;
+    record_put (self->kv, FAMILY_META, key, &record_meta_shape, &self->meta);
+    return kv_commit (self->kv, true, err);
+}
+
+core_t *core_new (const core_config_t *config, kv_t *kv, uint64_t mono_ms, uint64_t wall_ms, err_t *err)
+{
+    core_t *self = calloc (1, sizeof *self);
+    if (!self)
+        abort ();
+    self->config = *config;
+    self->kv = kv;
+    self->random = config->seed;
+    self->next_number = 1;
+    self->next_order = FIRST_ORDER;
+    self->front_order = FIRST_ORDER;
+    map_init (&self->tasks, offsetof (task_t, id));
+    map_init (&self->users, offsetof (user_t, key));
+    core_begin (self, mono_ms, wall_ms);
+    self->check_at = mono_ms + config->beat_ms;
+    self->rate_at = mono_ms + RATE_MS;
+    if (load_meta (self, err) == -1 || task_load_all (self, err) == -1 || purge_load_all (self, err) == -1)
+        core_destroy (&self);
+    return self;
+}
+
+void core_destroy (core_t **self_p)
+{
+    core_t *self = *self_p;
+    *self_p = NULL;
+    if (!self)
+        return;
+    for (size_t i = self->out_first; i < self->out_count; i++)
+        out_clear (&self->outbox[i]);
+    free (self->outbox);
+    while (self->workers) {
+        core_worker_t *worker = self->workers;
+        self->workers = worker->next;
+        while (worker->first)
+            job_free (self, worker->first);
+        free (worker);
+    }
+    while (self->purges)
+        purge_free (self, self->purges);
+    task_t *task;
+    for (size_t at = 0; (task = map_next (&self->tasks, &at));)
+        task_free (self, task);
+    map_free (&self->tasks);
+    user_t *user;
+    for (size_t at = 0; (user = map_next (&self->users, &at));) {
+        free ((char *)user->name.data);
+        free (user);
+    }
+    map_free (&self->users);
+    for (size_t i = 0; i < self->topic_count; i++)
+        str_free (&self->topics[i]);
+    free (self->topics);
+    free (self->topic_uses);
+    for (size_t i = 0; i < self->question_count; i++)
+        frames_clear (&self->questions[i].in);
+    free (self->questions);
+    str_free (&self->key);
+    str_free (&self->value);
+    free (self);
+}
+
+uint64_t core_epoch (const core_t *self)
+{
+    return self->meta.epoch;
+}
+
+void core_refuse (core_t *self, err_code_t code)
+{
+    self->refuse = code;
+}
+
+/*  --- the turn --- */
+
+void core_begin (core_t *self, uint64_t mono_ms, uint64_t wall_ms)
+{
+    self->now = mono_ms;
+    self->wall = wall_ms;
+}
+
+static void keep_question (core_t *self, const frames_t *in)
+{
+    if (self->question_count == self->question_room) {
+        self->question_room = self->question_room ? self->question_room * 2 : 16;
+        self->questions = realloc (self->questions, self->question_room * sizeof *self->questions);
+        if (!self->questions)
+            abort ();
+    }
+    frames_t *kept = &self->questions[self->question_count++].in;
+    *kept = *in; /* spans of msg point into the header, which is kept too */
+    buf_ref (kept->route);
+    buf_ref (kept->header);
+    for (size_t i = 0; i < kept->payload_count; i++)
+        buf_ref (kept->payload[i]);
+}
+
+int core_input (core_t *self, const frames_t *in, err_t *err)
+{
+    switch (in->msg.kind) {
+    case WIRE_KIND_HELLO:
+    case WIRE_KIND_BEAT:
+    case WIRE_KIND_BYE:
+    case WIRE_KIND_RESULT:
+        return jobs_input (self, in, err);
+    case WIRE_KIND_DOCUMENT_LIST: /* these read ranges, which do not see the pending batch */
+    case WIRE_KIND_TASK_LIST:
+    case WIRE_KIND_TASK_EVENTS:
+        keep_question (self, in);
+        return 0;
+    default:
+        return requests_input (self, in, err);
+    }
+}
+
+void core_reject (core_t *self, const frames_t *in, const err_t *err)
+{
+    core_reply_error (self, in->route, in->msg.task_get.req, err); /* all requests start with `req` */
+}
+
+void core_subscription (core_t *self, span_t topic, bool on)
+{
+    size_t i = 0;
+    while (i < self->topic_count && !span_eq (str_span (&self->topics[i]), topic))
+        i++;
+    if (!on) {
+        if (i < self->topic_count && --self->topic_uses[i] == 0) {
+            str_free (&self->topics[i]);
+            self->topics[i] = self->topics[--self->topic_count];
+            self->topic_uses[i] = self->topic_uses[self->topic_count];
+        }
+        return;
+    }
+    if (i == self->topic_count) {
+        self->topics = realloc (self->topics, (i + 1) * sizeof *self->topics);
+        self->topic_uses = realloc (self->topic_uses, (i + 1) * sizeof *self->topic_uses);
+        if (!self->topics || !self->topic_uses)
+            abort ();
+        self->topics[i] = (str_t)STR_INIT;
+        str_add (&self->topics[i], topic);
+        self->topic_uses[i] = 0;
+        self->topic_count++;
+    }
+    self->topic_uses[i]++;
+    events_replay (self, topic);
+}
+
+static void due (core_t *self)
+{
+    ready_node_t *node;
+    while ((node = ready_first (&self->backoff)) && node->rank <= self->now) {
+        unit_t *unit = (unit_t *)node;
+        unit_leave (self, unit);
+        unit_ready (self, unit);
+    }
+    if (self->now >= self->check_at) {
+        self->check_at = self->now + self->config.beat_ms / 2;
+        jobs_check_workers (self);
+    }
+    if (self->now >= self->rate_at) {
+        self->rate_at = self->now + RATE_MS;
+        events_queue (self);
+    }
+}
+
+uint64_t core_dispatch (core_t *self)
+{
+    due (self);
+    jobs_dispatch (self);
+    const ready_node_t *node = ready_first (&self->backoff);
+    uint64_t next = self->check_at < self->rate_at ? self->check_at : self->rate_at;
+    return node && node->rank < next ? node->rank : next;
+}
+
+int core_commit (core_t *self, err_t *err)
+{
+    save_users (self);
+    bool sync = self->sync;
+    self->sync = false;
+    if (kv_commit (self->kv, sync, err) == -1)
+        return -1;
+    for (size_t i = 0; i < self->question_count; i++) {
+        listing_answer (self, &self->questions[i].in);
+        frames_clear (&self->questions[i].in);
+    }
+    self->question_count = 0;
+    return 0;
+}

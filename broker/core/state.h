@@ -1,0 +1,256 @@
+/*  state.h: the core's own structures, shared by its files and by nobody else.
+ *
+ *  Invariants: a unit is in exactly one place (`where`); a job belongs to one unit and one worker; a task that lives
+ *  has a `live` record, one that ended a `task` record with its end and an `ended` key; a run exists exactly while its
+ *  task is processing and holds memory.
+ */
+#ifndef BROKER_CORE_STATE_H
+#define BROKER_CORE_STATE_H
+
+#include "broker/core/core.h"
+#include "broker/core/lifecycle.h"
+#include "broker/core/map.h"
+#include "broker/core/ready.h"
+#include "store/records.h"
+
+typedef struct task task_t;
+typedef struct run run_t;
+typedef struct job job_t;
+typedef struct core_worker core_worker_t;
+
+/*  Kinds of units: what a stage can have to do. */
+typedef enum { UNIT_EXTRACT, UNIT_SEGMENT, UNIT_COMMIT, UNIT_PURGE } unit_kind_t;
+typedef enum { AT_NONE, AT_READY, AT_BACKOFF, AT_WORKER } unit_where_t;
+
+/*  Something to dispatch. First member of what it stands for. */
+typedef struct {
+    ready_node_t node; /* in the ready queue of `stage`, or in `backoff` */
+    uint8_t kind, where, stage;
+    uint8_t tries;   /* genuine failures at this stage */
+    uint16_t losses; /* times the worker vanished */
+    job_t *job;      /* AT_WORKER */
+} unit_t;
+
+typedef struct {
+    uuid_t key; /* hash of the name: what the map finds it by */
+    span_t name;
+    record_user_t record;
+    bool dirty;         /* record changed in this turn */
+    bool queue_changed; /* since the last queue event */
+    uint64_t pending, processing;
+    uint64_t ready[STAGE_COUNT], running[STAGE_COUNT];
+    uint64_t done[STAGE_COUNT], done_before[STAGE_COUNT]; /* jobs done; as of the last rate */
+    double done_per_second[STAGE_COUNT];
+} user_t;
+
+/*  A segment between extract and storage. */
+typedef struct {
+    unit_t unit;
+    task_t *task;
+    uint32_t number;
+    bool finished; /* stored, or failed for good; columns are gone */
+    buf_t *columns[COLUMN_COUNT];
+    uint64_t text_offset, text_bytes;
+    uint32_t permille;
+    buf_t *cursor;
+    uint32_t chunks, embeddings;
+} segment_t;
+
+/*  What a task has while it is processing. */
+struct run {
+    task_t *task;
+    unit_t commit;
+    segment_t **segments; /* [number - first] */
+    uint32_t first;       /* every segment below is finished and forgotten */
+    uint32_t next;        /* number of the next segment from extract */
+    uint32_t room;
+    uint32_t stored, failed; /* segments, all of the task; failed also counts unreadable parts */
+    uint32_t stage_done;     /* chunk, embed and storage steps done, for progress */
+    uint32_t bad_parts;      /* of `failed`: parts that never became a segment */
+    buf_t *cursor;           /* extract goes on here: after segment next - 1 */
+    uint64_t text_bytes;     /* text before segment `next` */
+    buf_t *first_cursor;     /* as cursor, for segment `first`: what is checkpointed */
+    uint64_t first_text_bytes;
+    uint32_t permille; /* of the input that extract has read */
+    uint32_t limit;    /* what extract was last allowed */
+    bool extract_done, touched_storage, final_out;
+    uint32_t storage_out; /* segments at storage now */
+    uint64_t cost_us;
+    uint32_t chunks, embeddings;
+    uint64_t progress_at; /* mono ms of the last progress event */
+    str_t filename, media_type, options;
+    str_t metadata, warnings, history;
+    str_t error_code, error_message; /* of the last segment or part that failed for good */
+    uint32_t history_count;          /* lines in `history` */
+};
+
+/*  A task that has not ended. */
+struct task {
+    unit_t extract;
+    uuid_t id, document;
+    user_t *user;
+    run_t *run;
+    uint64_t order, created_at, updated_at, started_at, revision, last_seq;
+    uint32_t attempts, history;
+    uint8_t status, priority, progress, stage, last_event;
+    bool front;
+};
+
+/*  Content that storage is to drop. */
+typedef struct purge {
+    unit_t unit;
+    struct purge *next, *prev;
+    user_t *user;
+    uuid_t document;
+    uint64_t revision, order; /* revision 0: all */
+    buf_t *route;             /* who waits for it, or NULL */
+    uint64_t req;
+} purge_t;
+
+struct job {
+    job_t *next, *prev; /* of the same worker, oldest first */
+    uint64_t number;
+    unit_t *unit;
+    task_t *task; /* NULL for a purge */
+    core_worker_t *worker;
+    uint64_t sent_ms, bytes;
+    bool final; /* storage: this job also commits */
+};
+
+struct core_worker {
+    core_worker_t *next;
+    uuid_t id;
+    stage_t stage;
+    uint32_t slots, held;
+    uint64_t held_bytes, seen_ms;
+    job_t *first, *last;
+    char name[9]; /* first 8 digits of the id: for histories */
+};
+
+/*  A request that reads ranges, answered after the commit. */
+typedef struct {
+    frames_t in;
+} question_t;
+
+struct core {
+    core_config_t config;
+    kv_t *kv;
+    uint64_t now, wall; /* ms */
+    record_meta_t meta;
+    uint64_t next_number, next_order, front_order;
+    err_code_t refuse;
+    bool sync; /* something in this turn promises durability */
+    map_t tasks, users;
+    user_t *last_user; /* found last: most turns are about one user */
+    core_worker_t *workers;
+    purge_t *purges;
+    ready_t ready[STAGE_COUNT];
+    ready_t backoff; /* rank: due ms */
+    uint64_t backoff_order;
+    uint32_t active; /* runs */
+    uint64_t memory_bytes;
+    uint64_t stale_results, lost_jobs; /* counters */
+    uint64_t check_at, rate_at;
+    str_t *topics; /* subscribed prefixes */
+    uint32_t *topic_uses;
+    size_t topic_count;
+    out_t *outbox;
+    size_t out_first, out_count, out_room;
+    question_t *questions;
+    size_t question_count, question_room;
+    uint64_t random;
+    str_t key, value; /* scratch */
+};
+
+/*  core.c: the outbox, users, small things */
+user_t *core_user (core_t *self, span_t name);
+void core_user_dirty (core_t *self, user_t *user);
+uint64_t core_random (core_t *self, uint64_t below);
+out_t *core_out (core_t *self, out_kind_t kind);
+void core_send_worker (core_t *self, const core_worker_t *worker, const wire_msg_t *msg, buf_t *columns[COLUMN_COUNT]);
+void core_reply (core_t *self, buf_t *route, const wire_reply_t *reply, buf_t *body, buf_t *bytes);
+void core_reply_error (core_t *self, buf_t *route, uint64_t req, const err_t *err);
+buf_t *core_str_buf (str_t *text); /* takes the string's memory */
+
+/*  tasks.c: the lives of tasks */
+task_t *task_find (core_t *self, const user_t *user, uuid_t id);
+task_t *task_create (core_t *self, user_t *user, uuid_t id, record_document_t *document, uuid_t document_id,
+                     uint8_t priority, span_t options); /* updates *document (not put) */
+void task_save (core_t *self, task_t *task);
+int task_start (core_t *self, task_t *task, err_t *err); /* makes the run */
+void task_complete (core_t *self, task_t *task);
+void task_fail (core_t *self, task_t *task, span_t code, span_t message);
+void task_cancel (core_t *self, task_t *task, bool remove);
+void task_remove_ended (core_t *self, user_t *user, uuid_t id, const record_task_t *record);
+int task_replay (core_t *self, user_t *user, uuid_t id, err_t *err);
+void task_view (const core_t *self, const task_t *task, record_task_t *view);
+void task_set_priority (core_t *self, task_t *task, uint8_t priority);
+void task_to_front (core_t *self, task_t *task);
+int task_load_all (core_t *self, err_t *err);
+void task_free (core_t *self, task_t *task);
+purge_t *purge_create (core_t *self, user_t *user, uuid_t document, uint64_t revision);
+void purge_done (core_t *self, purge_t *purge);
+void purge_free (core_t *self, purge_t *purge);
+int purge_load_all (core_t *self, err_t *err);
+
+/*  run.c: segments of a task that is processing */
+run_t *run_new (core_t *self, task_t *task);
+void run_free (core_t *self, run_t *run);
+void run_load (core_t *self, run_t *run, const record_resume_t *resume);
+int run_add_segment (core_t *self, run_t *run, const wire_result_t *result, buf_t *columns[COLUMN_COUNT], err_t *err);
+void run_segment_finished (core_t *self, run_t *run, segment_t *segment);
+void run_check_end (core_t *self, run_t *run); /* commits or fails the task when nothing is left to do */
+uint32_t run_limit (const core_t *self, const run_t *run);
+void run_warn (run_t *run, span_t code, span_t message, const char *where);
+void run_progress (core_t *self, run_t *run);
+void segment_drop_columns (core_t *self, segment_t *segment);
+
+/*  units.c: where a unit is */
+void unit_init (unit_t *unit, unit_kind_t kind, stage_t stage);
+task_t *unit_task (const unit_t *unit); /* NULL for a purge */
+user_t *unit_user (const unit_t *unit);
+void unit_ready (core_t *self, unit_t *unit);
+void unit_wait (core_t *self, unit_t *unit, uint64_t due_ms);
+void unit_leave (core_t *self, unit_t *unit); /* out of wherever it is; a job is cancelled at its worker */
+void unit_rerank (core_t *self, unit_t *unit);
+
+/*  jobs.c: workers, dispatch, results */
+int jobs_input (core_t *self, const frames_t *in, err_t *err);
+void jobs_dispatch (core_t *self);
+void jobs_check_workers (core_t *self);
+void jobs_worker_gone (core_t *self, core_worker_t *worker, const char *why);
+void jobs_ack (core_t *self, const job_t *job, uint32_t segment, uint32_t limit);
+void job_free (core_t *self, job_t *job);
+
+/*  events.c: the feed and the histories */
+#define FEED_EVENTS(X)                                                                                                 \
+    X (CREATED, "created")                                                                                             \
+    X (STARTED, "started") X (PROGRESS, "progress") X (RETRYING, "retrying") X (COMPLETED, "completed")                \
+        X (FAILED, "failed") X (CANCELLED, "cancelled") X (DELETED, "deleted")
+typedef enum {
+#define FEED_EVENT_ENUM(sym, name) FEED_##sym,
+    FEED_EVENTS (FEED_EVENT_ENUM)
+#undef FEED_EVENT_ENUM
+} feed_event_t;
+/*  Publishes; `view` is the task as of now. Returns the event's seq. */
+uint64_t events_publish (core_t *self, user_t *user, feed_event_t event, uuid_t task, const record_task_t *view);
+void events_task (core_t *self, task_t *task, feed_event_t event); /* the same for a live task */
+void events_queue (core_t *self);                                  /* once a second */
+void events_replay (core_t *self, span_t topic);
+/*  One line of a task's history. Any of the texts may be empty. */
+void events_note (core_t *self, task_t *task, const char *event, const job_t *job, span_t code, span_t message,
+                  uint64_t cost_us);
+void events_flush (core_t *self, task_t *task); /* puts the lines that are only in memory */
+
+/*  json.c: the shapes of API.md */
+void json_task (str_t *out, uuid_t id, span_t user, const record_task_t *view, uint64_t queue_position); /* 0: none */
+void json_task_live (const core_t *self, str_t *out, const task_t *task);
+void json_document (core_t *self, str_t *out, user_t *user, uuid_t id, const record_document_t *document);
+void json_result (str_t *out, uuid_t id, const record_task_t *view);
+void json_queue (core_t *self, str_t *out, const user_t *user); /* NULL: everyone's */
+
+/*  requests.c, listing.c: what gateways ask */
+int requests_input (core_t *self, const frames_t *in, err_t *err);
+void listing_answer (core_t *self, const frames_t *in);
+
+#endif

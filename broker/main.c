@@ -1,0 +1,122 @@
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/options.h"
+#include "broker/server.h"
+#include "store/blob.h"
+#include "store/records.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <zmq.h>
+
+static const option_t table[] = {
+    { "data", OPTION_TEXT, NULL, "DIR", "the data directory (required)" },
+    { "run", OPTION_TEXT, NULL, "DIR", "directory of the internal sockets" },
+    { "intake", OPTION_TEXT, NULL, "ENDPOINT", "where workers send their results (required)" },
+    { "front", OPTION_TEXT, NULL, "ENDPOINT", "where gateways ask (required)" },
+    { "pub", OPTION_TEXT, NULL, "ENDPOINT", "progress feed for subscribers" },
+    { "feed", OPTION_TEXT, NULL, "ENDPOINT", "progress feed for gateways" },
+    { "memory", OPTION_SIZE, "128M", "BYTES", "text and vectors in memory between the stages" },
+    { "active", OPTION_NUMBER, "512", "TASKS", "tasks in processing at once" },
+    { "disk-reserve", OPTION_SIZE, "64M", "BYTES", "refuse new documents when less than this is free" },
+    { "log-level", OPTION_TEXT, "info", "LEVEL", "debug, info, warn or error" },
+    { 0 },
+};
+
+static int open_signals (void)
+{
+    sigset_t set;
+    sigemptyset (&set);
+    sigaddset (&set, SIGTERM);
+    sigaddset (&set, SIGINT);
+    sigprocmask (SIG_BLOCK, &set, NULL);
+    return signalfd (-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+static int require (const options_t *options, const char *name, err_t *err)
+{
+    return options_text (options, name) ? 0 : err_set (err, ERR_CONFIG, "--%s is required", name);
+}
+
+static int run (const options_t *options, err_t *err)
+{
+    log_level_t level;
+    if (log_level_parse (options_text (options, "log-level"), &level) == -1)
+        return err_set (err, ERR_CONFIG, "--log-level is one of debug, info, warn, error");
+    log_init ("myelin-broker", level);
+    if (require (options, "data", err) == -1 || require (options, "intake", err) == -1 ||
+        require (options, "front", err) == -1)
+        return -1;
+
+    int rc = -1;
+    str_t path = STR_INIT;
+    kv_t *kv = NULL;
+    core_t *core = NULL;
+    server_t *server = NULL;
+    void *context = zmq_ctx_new ();
+    int signal_fd = open_signals ();
+    const char *data = options_text (options, "data");
+    str_format (&path, "%s/broker", data);
+    if (mkdir (path.data, 0700) == -1 && errno != EEXIST) {
+        err_set_errno (err, ERR_CONFIG, errno, "cannot make the directory %s", path.data);
+        goto out;
+    }
+    blob_sweep (data);
+    if (!(kv = records_open (path.data, err)))
+        goto out;
+    core_config_t config = core_config_default;
+    config.data_dir = data;
+    config.memory_bytes = options_number (options, "memory");
+    config.active_max = (uint32_t)options_number (options, "active");
+    config.seed = clock_mono_us ();
+    uint64_t start = clock_mono_ms ();
+    if (!(core = core_new (&config, kv, start, clock_wall_ms (), err)))
+        goto out;
+    server_config_t sockets = { options_text (options, "intake"),
+                                options_text (options, "front"),
+                                options_text (options, "pub"),
+                                options_text (options, "feed"),
+                                data,
+                                options_number (options, "disk-reserve") };
+    if (!(server = server_new (context, &sockets, core, err)))
+        goto out;
+    log_write (LOG_INFO, "ready", NULL, "epoch %llu, loaded in %llu ms", (unsigned long long)core_epoch (core),
+               (unsigned long long)(clock_mono_ms () - start));
+    printf ("ready pub=%s\n", server_pub (server));
+    fflush (stdout);
+    rc = server_run (server, signal_fd, err);
+out:
+    server_destroy (&server);
+    core_destroy (&core);
+    kv_destroy (&kv);
+    close (signal_fd);
+    zmq_ctx_term (context);
+    str_free (&path);
+    return rc;
+}
+
+int main (int argc, char **argv)
+{
+    err_t err = { 0 };
+    options_t *options = options_new (table, argc, argv, &err);
+    if (!options) {
+        fprintf (stderr, "myelin-broker: %s\n", err.message);
+        return 2;
+    }
+    if (options_help_wanted (options)) {
+        options_print_help (table, "myelin-broker [OPTIONS]");
+        options_destroy (&options);
+        return 0;
+    }
+    prctl (PR_SET_PDEATHSIG, SIGTERM);
+    int rc = run (options, &err);
+    if (rc == -1)
+        log_write (LOG_ERROR, "stopped", NULL, "%s", err.message);
+    options_destroy (&options);
+    return rc == -1 ? 1 : 0;
+}
