@@ -1,0 +1,312 @@
+/*  cmd_submit.c: `myelin submit` and `myelin watch`: hand documents in, see what becomes of them. */
+#include "client/bar.h"
+#include "client/cli.h"
+#include "client/follow.h"
+#include "client/rest.h"
+#include "client/text.h"
+
+#include <errno.h>
+#include <fts.h>
+#include <stdio.h>
+#include <time.h>
+#include <unistd.h>
+
+#define BUSY_TRIES 60 /* seconds a full queue is waited for */
+
+static const option_t submit_options[] = {
+    CLI_SERVER_OPTIONS,
+    { "priority", OPTION_NUMBER, NULL, "N", "1 to 10, 10 first" },
+    { "wait", OPTION_FLAG, NULL, NULL, "wait until all are processed" },
+    CLI_JSON_OPTION,
+    { 0 },
+};
+
+static const option_t watch_options[] = { CLI_SERVER_OPTIONS, CLI_JSON_OPTION, { 0 } };
+
+typedef struct {
+    rest_t *rest;
+    follow_t *follow; /* NULL: do not wait */
+    bars_t *bars;
+    const char *path; /* of the API, with its query */
+    const char *name; /* of the file on its way */
+    uint64_t sent_percent;
+    bool json;
+    cli_exit_t code;
+} submit_t;
+
+static void print_json (const json_t *value) /* at once: someone may be waiting for it */
+{
+    json_dumpf (value, stdout, JSON_COMPACT);
+    putchar ('\n');
+    fflush (stdout);
+}
+
+static void print_safe (const char *text)
+{
+    str_t safe = STR_INIT;
+    text_fit (&safe, span_str (text), 4096, false);
+    fputs (safe.data ? safe.data : "", stdout);
+    str_free (&safe);
+}
+
+static void on_end (void *arg, const char *id, const char *name, const json_t *task)
+{
+    submit_t *self = arg;
+    const char *status = task ? json_text (task, "status") : "deleted";
+    bool completed = strcmp (status, "completed") == 0;
+    if (!completed)
+        self->code = CLI_TASK_FAILED;
+    if (self->json) {
+        if (task)
+            print_json (task);
+        return;
+    }
+    printf ("%s  %-9s  ", id, status);
+    print_safe (name);
+    if (!completed && *json_text (task, "error_code")) {
+        printf (": %s: ", json_text (task, "error_code"));
+        print_safe (json_text (task, "error_message"));
+    }
+    putchar ('\n');
+    fflush (stdout);
+}
+
+static bar_task_t upload_bar (void *arg, size_t index)
+{
+    const submit_t *self = arg;
+    return (
+        bar_task_t){ .name = self->name, .state = "upload", .progress = (unsigned)self->sent_percent, .running = true };
+}
+
+static void on_sent (void *arg, uint64_t sent, uint64_t total)
+{
+    submit_t *self = arg;
+    self->sent_percent = sent * 100 / total;
+    bars_draw (self->bars, 1, upload_bar, self, false);
+}
+
+static void print_submitted (const submit_t *self, int status, const json_t *reply)
+{
+    if (self->json) {
+        print_json (reply);
+        return;
+    }
+    printf ("%s  ", json_text (json_object_get (reply, "task"), "id"));
+    print_safe (self->name);
+    puts (status == 200 ? "  (was processed before)" : "");
+    fflush (stdout);
+}
+
+/*  False when it makes no sense to go on with other files. */
+static bool submit_file (submit_t *self, const char *path)
+{
+    err_t err;
+    json_t *reply = NULL;
+    const char *slash = strrchr (path, '/');
+    self->name = slash ? slash + 1 : path;
+    int status = -1;
+    for (int tries = 0; tries < BUSY_TRIES; tries++) {
+        status = rest_upload (self->rest, self->path, path, self->name, on_sent, self, &reply, &err);
+        if (status >= 0 || err.code != ERR_QUEUE_FULL)
+            break;
+        nanosleep (&(struct timespec){ 1, 0 }, NULL); /* the server said: later */
+    }
+    bars_clear (self->bars);
+    if (status < 0) {
+        fprintf (stderr, "myelin: %s: not submitted\n", path);
+        self->code = cli_fail (&err);
+        return self->code != CLI_UNREACHABLE && self->code != CLI_NOT_ALLOWED;
+    }
+    const json_t *task = json_object_get (reply, "task");
+    if (self->follow && task && !json_is_null (task))
+        follow_add (self->follow, task, self->name);
+    else
+        print_submitted (self, status, reply);
+    json_decref (reply);
+    return true;
+}
+
+static int by_name (const FTSENT **a, const FTSENT **b)
+{
+    return strcmp ((*a)->fts_name, (*b)->fts_name);
+}
+
+/*  Walks a file or directory; hidden entries and symbolic links inside a directory are left out. */
+static bool submit_tree (submit_t *self, const char *root)
+{
+    FTS *walk = fts_open ((char *[]){ (char *)root, NULL }, FTS_PHYSICAL | FTS_COMFOLLOW | FTS_NOCHDIR, by_name);
+    if (!walk) {
+        fprintf (stderr, "myelin: %s: %s\n", root, strerror (errno));
+        self->code = CLI_ERROR;
+        return true;
+    }
+    bool go_on = true;
+    for (FTSENT *entry = fts_read (walk); entry && go_on; entry = go_on ? fts_read (walk) : NULL) {
+        if (entry->fts_level > 0 && entry->fts_name[0] == '.') {
+            fts_set (walk, entry, FTS_SKIP);
+            continue;
+        }
+        switch (entry->fts_info) {
+        case FTS_F:
+            go_on = submit_file (self, entry->fts_path);
+            break;
+        case FTS_DNR:
+        case FTS_ERR:
+        case FTS_NS:
+            fprintf (stderr, "myelin: %s: %s\n", entry->fts_path, strerror (entry->fts_errno));
+            self->code = CLI_ERROR;
+            break;
+        default:
+            break;
+        }
+    }
+    fts_close (walk);
+    return go_on;
+}
+
+static cli_exit_t run_submit (const options_t *options)
+{
+    uint64_t priority = options_number (options, "priority");
+    if (options_given (options, "priority") && (priority < 1 || priority > 10)) {
+        fprintf (stderr, "myelin: --priority takes 1 to 10\n");
+        return CLI_USAGE;
+    }
+    err_t err;
+    submit_t self = { .rest = rest_new (options, &err), .json = options_flag (options, "json") };
+    if (!self.rest)
+        return cli_fail (&err);
+    self.bars = bars_new ();
+    if (options_flag (options, "wait"))
+        self.follow = follow_new (self.rest);
+    str_t path = STR_INIT;
+    str_text (&path, "documents/");
+    if (priority)
+        str_format (&path, "?priority=%u", (unsigned)priority);
+    self.path = path.data;
+
+    bool go_on = true;
+    for (int i = 0; go_on && i < options_argc (options); i++)
+        go_on = submit_tree (&self, options_arg (options, i));
+    if (self.follow && follow_run (self.follow, on_end, &self, &err))
+        self.code = cli_fail (&err);
+
+    follow_destroy (&self.follow);
+    bars_destroy (&self.bars);
+    rest_destroy (&self.rest);
+    str_free (&path);
+    return self.code;
+}
+
+/*  --- watch --- */
+
+typedef struct {
+    bool json;
+    bool opened; /* since the last trouble */
+} watch_t;
+
+static bool on_any_event (void *arg, const json_t *event)
+{
+    watch_t *self = arg;
+    self->opened = true;
+    if (!event)
+        return true;
+    if (self->json) {
+        print_json (event);
+        return true;
+    }
+    const json_t *task = json_object_get (event, "task");
+    if (!task || json_is_true (json_object_get (event, "replay")))
+        return true;
+    str_t line = STR_INIT;
+    text_time (&line, json_text (event, "at"));
+    str_format (&line, "  %s  %-9s  %3u%%  %s", json_text (task, "id"), json_text (event, "event"),
+                (unsigned)json_number (task, "progress"), json_text (task, "stage"));
+    puts (line.data);
+    if (*json_text (task, "error_message")) {
+        str_clear (&line);
+        text_wrap (&line, span_str (json_text (task, "error_message")), 4, text_columns (STDOUT_FILENO), 3);
+        fputs (line.data, stdout);
+    }
+    fflush (stdout);
+    str_free (&line);
+    return ferror (stdout) == 0;
+}
+
+/*  Everything, until interrupted. A server that was heard once and restarts is listened to again. */
+static cli_exit_t watch_all (rest_t *rest, bool json)
+{
+    watch_t self = { .json = json };
+    bool heard = false;
+    for (int failures = 0;;) {
+        err_t err;
+        self.opened = false;
+        int rc = rest_stream (rest, "events", on_any_event, &self, &err);
+        if (rc > 0)
+            return CLI_ERROR; /* nobody reads our output any more */
+        heard = heard || self.opened;
+        failures = self.opened ? 0 : failures + 1;
+        if (rc < 0 && (!heard || failures > 30 || err.code != ERR_UNAVAILABLE))
+            return cli_fail (&err);
+        nanosleep (&(struct timespec){ failures ? 1 : 0, 100000000L }, NULL);
+    }
+}
+
+/*  What the bar of a task says: the name of its document; its id when that is gone. */
+static void document_name (rest_t *rest, const json_t *task, str_t *name)
+{
+    err_t err;
+    json_t *document = NULL;
+    str_t path = STR_INIT;
+    str_text (&path, "documents/");
+    rest_escape (&path, json_text (task, "document_id"));
+    if (rest_call (rest, "GET", path.data, NULL, &document, &err) >= 0)
+        str_text (name, json_text (document, "filename"));
+    if (!name->size)
+        str_text (name, json_text (task, "id"));
+    json_decref (document);
+    str_free (&path);
+}
+
+static cli_exit_t run_watch (const options_t *options)
+{
+    err_t err;
+    submit_t self = { .rest = rest_new (options, &err), .json = options_flag (options, "json") };
+    if (!self.rest)
+        return cli_fail (&err);
+    if (options_argc (options) == 0) {
+        self.code = watch_all (self.rest, self.json);
+        goto out;
+    }
+    self.follow = follow_new (self.rest);
+    for (int i = 0; i < options_argc (options); i++) {
+        json_t *task = NULL;
+        str_t path = STR_INIT, name = STR_INIT;
+        str_text (&path, "document-processing/tasks/");
+        rest_escape (&path, options_arg (options, i));
+        if (rest_call (self.rest, "GET", path.data, NULL, &task, &err) < 0)
+            self.code = cli_fail (&err);
+        else {
+            document_name (self.rest, task, &name);
+            follow_add (self.follow, task, name.data);
+        }
+        json_decref (task);
+        str_free (&path);
+        str_free (&name);
+    }
+    if (follow_run (self.follow, on_end, &self, &err))
+        self.code = cli_fail (&err);
+out:
+    follow_destroy (&self.follow);
+    rest_destroy (&self.rest);
+    return self.code;
+}
+
+const command_t cli_submit_commands[] = {
+    { "submit", "FILE…|DIR… [--priority N] [--wait]", "hands documents in",
+      "Directories are walked; hidden files and symbolic links in them are left out.\n"
+      "Prints a line for each document: the task's id and the file's name.",
+      submit_options, 1, -1, run_submit },
+    { "watch", "[ID…]", "follows tasks to their end; without ids shows everything that happens", "", watch_options, 0,
+      -1, run_watch },
+    { 0 },
+};

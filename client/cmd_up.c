@@ -1,0 +1,183 @@
+/*  cmd_up.c: `myelin up`: which processes there are and what each is told. */
+#include "base/log.h"
+#include "client/cli.h"
+#include "client/datadir.h"
+#include "client/supervise.h"
+#include "wire/messages.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define WORKERS_DEFAULT "extract=2,chunk=1,embed=2"
+#define WORKERS_MAX     64
+
+static const option_t up_options[] = {
+    { "data", OPTION_TEXT, NULL, "DIR", "where everything is kept (~/.local/share/myelin)" },
+    { "http", OPTION_TEXT, "127.0.0.1:8750", "ADDRESS", "REST and dashboard; port 0: any" },
+    { "req", OPTION_TEXT, "tcp://127.0.0.1:8751", "ENDPOINT", "ZeroMQ requests" },
+    { "pub", OPTION_TEXT, "tcp://127.0.0.1:8752", "ENDPOINT", "ZeroMQ progress feed" },
+    { "workers", OPTION_TEXT, WORKERS_DEFAULT, "COUNTS", "processes of each stage" },
+    { "log-level", OPTION_TEXT, "info", "LEVEL", "debug, info, warn or error" },
+    { 0 },
+};
+
+/*  What every process of a program gets: --option with a fixed value of the run, or with the user's. */
+typedef struct {
+    const char *data;
+    const char *program_directory;
+    const char *log_level;
+    str_t run, intake, front, query, feed;
+} place_t;
+
+static int program_directory (char directory[PATH_MAX], err_t *err)
+{
+    ssize_t size = readlink ("/proc/self/exe", directory, PATH_MAX - 1);
+    if (size < 0)
+        return err_set_errno (err, ERR_CONFIG, errno, "cannot find our own program");
+    directory[size] = 0;
+    *strrchr (directory, '/') = 0;
+    return 0;
+}
+
+/*  Reads "extract=2,embed=4"; stages that are not named keep what `count` has. */
+static int parse_workers (const char *text, unsigned count[STAGE_COUNT], err_t *err)
+{
+    while (*text) {
+        const char *equals = strchr (text, '=');
+        stage_t stage;
+        if (!equals || stage_parse (span (text, (size_t)(equals - text)), &stage) ||
+            !isdigit ((unsigned char)equals[1]))
+            return err_set (err, ERR_CONFIG, "--workers takes stage=count pairs such as " WORKERS_DEFAULT ", not '%s'",
+                            text);
+        char *end;
+        unsigned long value = strtoul (equals + 1, &end, 10);
+        if ((*end && *end != ',') || value > WORKERS_MAX)
+            return err_set (err, ERR_CONFIG, "--workers: '%s' is not a count of at most %d", equals + 1, WORKERS_MAX);
+        if (stage == STAGE_STORAGE && value != 1)
+            return err_set (err, ERR_CONFIG, "--workers: there is always one storage process");
+        count[stage] = (unsigned)value;
+        text = *end ? end + 1 : end;
+    }
+    return 0;
+}
+
+static child_t *add (supervisor_t *supervisor, const place_t *place, role_t role, const char *name, const char *program)
+{
+    child_t *child = supervisor_add (supervisor, role, name, place->program_directory, program);
+    child_arg (child, "--log-level", place->log_level);
+    return child;
+}
+
+static void add_children (supervisor_t *supervisor, const place_t *place, const unsigned count[STAGE_COUNT],
+                          const options_t *options)
+{
+    child_t *broker = add (supervisor, place, ROLE_BROKER, "broker", "myelin-broker");
+    child_arg (broker, "--data", place->data);
+    child_arg (broker, "--run", place->run.data);
+    child_arg (broker, "--intake", place->intake.data);
+    child_arg (broker, "--front", place->front.data);
+    child_arg (broker, "--pub", options_text (options, "pub"));
+    child_arg (broker, "--feed", place->feed.data);
+
+    child_t *storage = add (supervisor, place, ROLE_STORAGE, "storage", "myelin-storage");
+    child_arg (storage, "--data", place->data);
+    child_arg (storage, "--intake", place->intake.data);
+    child_arg (storage, "--run", place->run.data);
+    child_arg (storage, "--query", place->query.data);
+
+    for (stage_t stage = 0; stage < STAGE_STORAGE; stage++)
+        for (unsigned i = 0; i < count[stage]; i++) {
+            char name[32], program[32];
+            snprintf (name, sizeof name, "%s-%u", stage_name (stage), i + 1);
+            snprintf (program, sizeof program, "myelin-%s", stage_name (stage));
+            child_t *worker = add (supervisor, place, ROLE_WORKER, name, program);
+            child_arg (worker, "--intake", place->intake.data);
+            child_arg (worker, "--run", place->run.data);
+        }
+
+    child_t *gateway = add (supervisor, place, ROLE_GATEWAY, "gateway", "myelin-gateway");
+    child_arg (gateway, "--http", options_text (options, "http"));
+    child_arg (gateway, "--req", options_text (options, "req"));
+    child_arg (gateway, "--broker", place->front.data);
+    child_arg (gateway, "--query", place->query.data);
+    child_arg (gateway, "--feed", place->feed.data);
+    child_arg (gateway, "--data", place->data);
+}
+
+/*  ~/.local/share/myelin as the XDG base directory specification has it. */
+static void default_data (str_t *path)
+{
+    const char *base = getenv ("XDG_DATA_HOME");
+    const char *home = getenv ("HOME");
+    if (base && *base == '/')
+        str_format (path, "%s/myelin", base);
+    else
+        str_format (path, "%s/.local/share/myelin", home && *home ? home : ".");
+}
+
+static cli_exit_t run_up (const options_t *options)
+{
+    cli_exit_t code = CLI_USAGE; /* until the options are known to be right */
+    err_t err;
+    datadir_t *datadir = NULL;
+    supervisor_t *supervisor = NULL;
+    char directory[PATH_MAX];
+    str_t data = STR_INIT;
+    place_t place = { .program_directory = directory, .log_level = options_text (options, "log-level") };
+    unsigned count[STAGE_COUNT] = { [STAGE_EXTRACT] = 2, [STAGE_CHUNK] = 1, [STAGE_EMBED] = 2 };
+    log_level_t level = LOG_INFO;
+
+    if (log_level_parse (place.log_level, &level)) {
+        err_set (&err, ERR_CONFIG, "--log-level takes debug, info, warn or error, not '%s'", place.log_level);
+        goto failed;
+    }
+    log_init ("myelin", level);
+    if (parse_workers (options_text (options, "workers"), count, &err) || program_directory (directory, &err))
+        goto failed;
+    code = CLI_ERROR;
+    if (options_text (options, "data"))
+        str_text (&data, options_text (options, "data"));
+    else
+        default_data (&data);
+    datadir = datadir_open (data.data, &err);
+    if (!datadir)
+        goto failed;
+
+    place.data = datadir_path (datadir);
+    str_text (&place.run, datadir_run (datadir));
+    str_format (&place.intake, "ipc://%s/intake", place.run.data);
+    str_format (&place.front, "ipc://%s/front", place.run.data);
+    str_format (&place.query, "ipc://%s/query", place.run.data);
+    str_format (&place.feed, "ipc://%s/feed", place.run.data);
+    unsetenv ("MYELIN_CONFIG"); /* was for us; the children would not know our options */
+
+    supervisor = supervisor_new ();
+    add_children (supervisor, &place, count, options);
+    code = supervisor_run (supervisor) == 0 ? CLI_OK : CLI_ERROR;
+    goto out;
+failed:
+    cli_fail (&err);
+out:
+    supervisor_destroy (&supervisor);
+    datadir_close (&datadir);
+    str_free (&data);
+    str_free (&place.run);
+    str_free (&place.intake);
+    str_free (&place.front);
+    str_free (&place.query);
+    str_free (&place.feed);
+    return code;
+}
+
+const command_t cli_up_commands[] = {
+    { "up", "[OPTIONS…]", "starts everything on this machine and keeps it running",
+      "Prints one line on stdout when it serves:\n"
+      "  ready http=http://… req=tcp://… pub=tcp://…\n"
+      "SIGTERM or Ctrl-C lets work in hand finish and ends with exit code 0.",
+      up_options, 0, 0, run_up },
+    { 0 },
+};

@@ -1,0 +1,187 @@
+#include "client/datadir.h"
+#include "base/log.h"
+
+#include <assert.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/time.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+/*  sockaddr_un holds 107 bytes and a NUL; the longest name a process gives its socket has a stage, a worker's id
+ *  and an ending. */
+#define SOCKET_PATH_MAX (sizeof (((struct sockaddr_un *)0)->sun_path) - 1)
+#define SOCKET_NAME_MAX 56
+
+/*  How long the processes of an `up` that was killed may take to end. */
+#define ORPHAN_SECONDS 5
+
+struct datadir {
+    char path[PATH_MAX];
+    char run[PATH_MAX + 8];
+    bool run_is_temporary;
+    int lock_fd;
+};
+
+static int make_directories (const char *path, err_t *err)
+{
+    char partial[PATH_MAX];
+    if (strlen (path) >= sizeof partial)
+        return err_set (err, ERR_CONFIG, "the path of the data directory is too long");
+    for (size_t i = 0; path[i]; i++) {
+        partial[i] = path[i];
+        partial[i + 1] = 0;
+        bool complete = path[i + 1] == '/' || !path[i + 1];
+        if (complete && path[i] != '/' && mkdir (partial, 0700) != 0 && errno != EEXIST)
+            return err_set_errno (err, ERR_CONFIG, errno, "cannot make the data directory '%s'", path);
+    }
+    return 0;
+}
+
+/*  Proves that the disk takes a new file, before anything of a database is made on it. */
+static int check_writable (const datadir_t *self, err_t *err)
+{
+    char name[PATH_MAX + 16];
+    static const char block[4096];
+    snprintf (name, sizeof name, "%s/.probe", self->path);
+    int fd = open (name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return err_set_errno (err, ERR_CONFIG, errno, "cannot write to the data directory '%s'", self->path);
+    int rc = -1;
+    if (write (fd, block, sizeof block) != (ssize_t)sizeof block || fsync (fd) != 0)
+        err_set_errno (err, ERR_CONFIG, errno ? errno : ENOSPC, "cannot write to the data directory '%s'", self->path);
+    else
+        rc = 0;
+    close (fd);
+    unlink (name);
+    return rc;
+}
+
+static void on_alarm (int signal_number)
+{
+}
+
+/*  Waits for the lock of an owner that is already dead; its processes die with it, but not in the same instant. */
+static int lock_after_orphans (int fd)
+{
+    struct sigaction action = { .sa_handler = on_alarm }, before; /* no SA_RESTART: flock returns */
+    sigaction (SIGALRM, &action, &before);
+    alarm (ORPHAN_SECONDS);
+    int rc = flock (fd, LOCK_EX);
+    alarm (0);
+    sigaction (SIGALRM, &before, NULL);
+    return rc;
+}
+
+static int take_lock (datadir_t *self, err_t *err)
+{
+    char name[PATH_MAX + 16];
+    snprintf (name, sizeof name, "%s/lock", self->path);
+    self->lock_fd = open (name, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (self->lock_fd < 0)
+        return err_set_errno (err, ERR_CONFIG, errno, "cannot write to the data directory '%s'", self->path);
+    if (flock (self->lock_fd, LOCK_EX | LOCK_NB) != 0) {
+        char owner[32] = "";
+        if (pread (self->lock_fd, owner, sizeof owner - 1, 0) < 0)
+            owner[0] = 0;
+        int pid = atoi (owner);
+        bool gone = pid > 0 && kill (pid, 0) != 0 && errno == ESRCH;
+        if (!gone || lock_after_orphans (self->lock_fd) != 0)
+            return err_set (
+                err, ERR_LOCKED,
+                "the data directory '%s' is used by process %d; stop that one, or choose another with --data",
+                self->path, pid);
+    }
+    char text[32];
+    int size = snprintf (text, sizeof text, "%d\n", (int)getpid ());
+    if (ftruncate (self->lock_fd, 0) != 0 || pwrite (self->lock_fd, text, (size_t)size, 0) != size)
+        return err_set_errno (err, ERR_CONFIG, errno, "cannot write to the data directory '%s'", self->path);
+    return 0;
+}
+
+/*  Sockets of processes that were killed stay behind. */
+static void remove_sockets (const char *path)
+{
+    DIR *directory = opendir (path);
+    if (!directory)
+        return;
+    for (struct dirent *entry = readdir (directory); entry; entry = readdir (directory)) {
+        struct stat about;
+        if (fstatat (dirfd (directory), entry->d_name, &about, AT_SYMLINK_NOFOLLOW) == 0 && S_ISSOCK (about.st_mode))
+            unlinkat (dirfd (directory), entry->d_name, 0);
+    }
+    closedir (directory);
+}
+
+static int make_run (datadir_t *self, err_t *err)
+{
+    snprintf (self->run, sizeof self->run, "%s/run", self->path);
+    if (strlen (self->run) + 1 + SOCKET_NAME_MAX > SOCKET_PATH_MAX) {
+        strcpy (self->run, "/tmp/myelin-XXXXXX");
+        if (!mkdtemp (self->run))
+            return err_set_errno (err, ERR_CONFIG, errno, "cannot make a directory for sockets in /tmp");
+        self->run_is_temporary = true;
+        log_write (LOG_INFO, "run_directory", NULL, "the data directory's path is too long for sockets: they are in %s",
+                   self->run);
+        return 0;
+    }
+    if (mkdir (self->run, 0700) != 0 && errno != EEXIST)
+        return err_set_errno (err, ERR_CONFIG, errno, "cannot make the directory '%s'", self->run);
+    if (chmod (self->run, 0700) != 0)
+        return err_set_errno (err, ERR_CONFIG, errno, "cannot make the directory '%s' ours alone", self->run);
+    remove_sockets (self->run);
+    return 0;
+}
+
+datadir_t *datadir_open (const char *path, err_t *err)
+{
+    datadir_t *self = calloc (1, sizeof *self);
+    assert (self);
+    self->lock_fd = -1;
+    if (make_directories (path, err))
+        goto failed;
+    if (!realpath (path, self->path)) {
+        err_set_errno (err, ERR_CONFIG, errno, "cannot use the data directory '%s'", path);
+        goto failed;
+    }
+    if (take_lock (self, err) || check_writable (self, err) || make_run (self, err))
+        goto failed;
+    return self;
+failed:
+    datadir_close (&self);
+    return NULL;
+}
+
+void datadir_close (datadir_t **self_p)
+{
+    datadir_t *self = *self_p;
+    if (!self)
+        return;
+    if (self->run[0]) {
+        remove_sockets (self->run);
+        if (self->run_is_temporary)
+            rmdir (self->run);
+    }
+    if (self->lock_fd >= 0)
+        close (self->lock_fd);
+    free (self);
+    *self_p = NULL;
+}
+
+const char *datadir_path (const datadir_t *self)
+{
+    return self->path;
+}
+
+const char *datadir_run (const datadir_t *self)
+{
+    return self->run;
+}

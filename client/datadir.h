@@ -1,0 +1,24 @@
+/*  datadir.h: the data directory of a running Myelin: made, checked, and locked against a second one; and the run
+ *  directory, where its processes meet on ipc sockets.
+ */
+#ifndef CLIENT_DATADIR_H
+#define CLIENT_DATADIR_H
+
+#include "base/err.h"
+
+typedef struct datadir datadir_t;
+
+/*  Makes `path` (and its parents) when missing, locks it, and proves that it can be written. NULL with ERR_LOCKED
+ *  (the message names the process), ERR_DISK_FULL or ERR_CONFIG; then nothing was left behind but the directory. */
+datadir_t *datadir_open (const char *path, err_t *err);
+
+/*  Removes the sockets of the run directory and gives the lock back. */
+void datadir_close (datadir_t **self_p);
+
+const char *datadir_path (const datadir_t *self); /* absolute */
+
+/*  Directory for sockets, empty and only for us: `run` in the data directory, or, where the paths of ipc sockets
+ *  would be longer than the system allows, a new one in /tmp. */
+const char *datadir_run (const datadir_t *self);
+
+#endif
