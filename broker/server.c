@@ -152,22 +152,28 @@ static void peer_connect (server_t *self, const out_t *out)
     self->peer_count++;
 }
 
+static int send_out (void *socket, const out_t *out, const char *what, err_t *err)
+{
+    return frames_send_encoded (socket, out->route, buf_span (out->frames[0]), out->frames + 1, out->frame_count - 1,
+                                what, err);
+}
+
 static void release_one (server_t *self, const out_t *out)
 {
     err_t err;
     switch (out->kind) {
     case OUT_REPLY:
-        if (frames_send_raw (self->front, out->route, out->frames, out->frame_count, &err) == -1)
+        if (send_out (self->front, out, "a reply", &err) == -1)
             log_write (LOG_DEBUG, "asker_gone", NULL, "a reply found no one: %s", err.message);
         break;
     case OUT_WORKER: {
         const peer_t *peer = peer_find (self, out->worker);
-        if (peer && frames_send_raw (peer->push, NULL, out->frames, out->frame_count, &err) == -1)
+        if (peer && send_out (peer->push, out, "a job", &err) == -1)
             log_write (LOG_WARN, "worker_unreachable", NULL, "%s", err.message);
         break;
     }
     case OUT_PUBLISH:
-        frames_send_raw (self->feed, NULL, out->frames, out->frame_count, NULL);
+        send_out (self->feed, out, "an event", &err);
         break;
     case OUT_CONNECT:
         peer_connect (self, out);

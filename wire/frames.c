@@ -140,18 +140,6 @@ int frames_send (void *socket, const buf_t *route, const wire_msg_t *msg, buf_t 
     return rc;
 }
 
-int frames_send_raw (void *socket, const buf_t *route, buf_t *const *frames, size_t count, err_t *err)
-{
-    if (route && send_bytes (socket, buf_span (route), ZMQ_SNDMORE) == -1)
-        goto fail;
-    for (size_t i = 0; i < count; i++)
-        if (send_buf (socket, frames[i], i + 1 < count ? ZMQ_SNDMORE : 0) == -1)
-            goto fail;
-    return 0;
-fail:
-    return err_set_errno (err, ERR_UNAVAILABLE, errno, "cannot send");
-}
-
 int frames_columns (const frames_t *self, uint8_t mask, buf_t *columns[COLUMN_COUNT], err_t *err)
 {
     size_t next = 0;

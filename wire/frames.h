@@ -30,12 +30,9 @@ int frames_recv (void *socket, bool router, frames_t *self, err_t *err);
 int frames_send (void *socket, const buf_t *route, const wire_msg_t *msg, buf_t *const *payload, size_t count,
                  err_t *err);
 
-/*  As frames_send, with a header that is encoded already; `what` names it in errors. */
+/*  As frames_send, with a first frame that is encoded already (or a topic); `what` names it in errors. */
 int frames_send_encoded (void *socket, const buf_t *route, span_t header, buf_t *const *payload, size_t count,
                          const char *what, err_t *err);
-
-/*  As frames_send, with frames that are ready: `frames[0]` is an encoded header, or a topic. */
-int frames_send_raw (void *socket, const buf_t *route, buf_t *const *frames, size_t count, err_t *err);
 
 /*  The buffers of a column mask, in frame order: columns[i] for bit i, NULL where the bit is not set. Borrowed from
  *  *self. -1 with ERR_PROTOCOL when mask and frames do not match. */
