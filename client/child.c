@@ -26,7 +26,7 @@ void child_init (child_t *self, const char *name, const char *directory, const c
 {
     memset (self, 0, sizeof *self);
     snprintf (self->name, sizeof self->name, "%s", name);
-    self->pid_fd = self->out_fd = -1;
+    self->pid_fd = self->out_fd = self->keep_fd = -1;
     char path[PATH_MAX];
     snprintf (path, sizeof path, "%s/%s", directory, program);
     self->args[self->arg_count++] = copy (path);
@@ -78,6 +78,8 @@ static void become (const child_t *self, pid_t parent, int out)
         _exit (1);
     if (null > STDERR_FILENO)
         close (null);
+    if (self->keep_fd >= 0)
+        fcntl (self->keep_fd, F_SETFD, 0);
     execv (self->args[0], self->args);
     log_write (LOG_ERROR, "exec_failed", NULL, "cannot run %s: %s", self->args[0], strerror (errno));
     _exit (1);

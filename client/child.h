@@ -23,6 +23,7 @@ typedef struct {
     int out_fd;     /* its stdout; -1: closed */
     str_t out;      /* what was read and not yet taken as a line */
     str_t line;     /* the last line taken */
+    int keep_fd;    /* descriptor the process inherits; -1: none; borrowed */
     bool ready;     /* said so since its last start */
     bool was_ready; /* said so once */
     uint64_t started_ms;

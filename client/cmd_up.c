@@ -30,6 +30,7 @@ typedef struct {
     const char *data;
     const char *program_directory;
     const char *log_level;
+    int lock_fd;
     str_t run, intake, front, query, feed;
 } place_t;
 
@@ -76,6 +77,7 @@ static void add_children (supervisor_t *supervisor, const place_t *place, const 
                           const options_t *options)
 {
     child_t *broker = add (supervisor, place, ROLE_BROKER, "broker", "myelin-broker");
+    broker->keep_fd = place->lock_fd;
     child_arg (broker, "--data", place->data);
     child_arg (broker, "--run", place->run.data);
     child_arg (broker, "--intake", place->intake.data);
@@ -84,6 +86,7 @@ static void add_children (supervisor_t *supervisor, const place_t *place, const 
     child_arg (broker, "--feed", place->feed.data);
 
     child_t *storage = add (supervisor, place, ROLE_STORAGE, "storage", "myelin-storage");
+    storage->keep_fd = place->lock_fd;
     child_arg (storage, "--data", place->data);
     child_arg (storage, "--intake", place->intake.data);
     child_arg (storage, "--run", place->run.data);
@@ -148,6 +151,7 @@ static cli_exit_t run_up (const options_t *options)
         goto failed;
 
     place.data = datadir_path (datadir);
+    place.lock_fd = datadir_lock_fd (datadir);
     str_text (&place.run, datadir_run (datadir));
     str_format (&place.intake, "ipc://%s/intake", place.run.data);
     str_format (&place.front, "ipc://%s/front", place.run.data);

@@ -185,3 +185,8 @@ const char *datadir_run (const datadir_t *self)
 {
     return self->run;
 }
+
+int datadir_lock_fd (const datadir_t *self)
+{
+    return self->lock_fd;
+}

@@ -17,6 +17,10 @@ void datadir_close (datadir_t **self_p);
 
 const char *datadir_path (const datadir_t *self); /* absolute */
 
+/*  The lock lives as long as any process that inherited this descriptor: a database's process must be gone before
+ *  another may have the directory. Borrowed. */
+int datadir_lock_fd (const datadir_t *self);
+
 /*  Directory for sockets, empty and only for us: `run` in the data directory, or, where the paths of ipc sockets
  *  would be longer than the system allows, a new one in /tmp. */
 const char *datadir_run (const datadir_t *self);

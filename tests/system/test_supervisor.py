@@ -1,0 +1,184 @@
+"""`myelin up`: start, refusals, restarts, stop."""
+import os
+import pathlib
+import signal
+import subprocess
+import tempfile
+
+from harness import BIN, System, running, wait_for
+
+
+def up(*arguments, timeout=30):
+    return subprocess.run([str(BIN / "myelin"), "up", *map(str, arguments)], capture_output=True, text=True,
+                          timeout=timeout, stdin=subprocess.DEVNULL)
+
+
+FREE = ("--http", "127.0.0.1:0", "--req", "tcp://127.0.0.1:0", "--pub", "tcp://127.0.0.1:0")
+
+
+def answers(system):
+    try:
+        return system.rest.get("/readyz").status == 200
+    except OSError:
+        return False
+
+
+def completes(system, text):
+    reply = system.rest.submit("note.txt", text.encode())
+    return system.rest.wait(reply["task"]["id"])["status"] == "completed"
+
+
+def test_port_zero_gives_real_ports_in_one_ready_line():
+    with running() as system:
+        assert system.addresses.keys() == {"http", "req", "pub"}
+        for name, scheme in (("http", "http://"), ("req", "tcp://"), ("pub", "tcp://")):
+            address = system.addresses[name]
+            assert address.startswith(scheme + "127.0.0.1:"), address
+            assert int(address.rsplit(":", 1)[1]) > 0
+        assert answers(system)
+        assert len(system.children("extract")) == 2 and len(system.children("chunk")) == 1
+        assert len(system.children("embed")) == 2 and len(system.children("storage")) == 1
+
+
+def test_second_up_on_the_same_directory_is_refused():
+    with running() as system:
+        second = up("--data", system.data, *FREE)
+        assert second.returncode == 1 and not second.stdout
+        assert str(system.process.pid) in second.stderr and "--data" in second.stderr, second.stderr
+        assert answers(system)
+
+
+def test_sigterm_ends_with_exit_code_0_and_leaves_no_process():
+    with running() as system:
+        pids = system.children()
+        assert completes(system, "one note")
+        assert system.stop() == 0
+        assert not [pid for pid in pids if pathlib.Path(f"/proc/{pid}").exists()]
+        assert not list((system.data / "run").iterdir())
+
+
+def test_ctrl_c_ends_with_exit_code_0():
+    with running() as system:
+        system.signal(signal.SIGINT)
+        assert system.process.wait(30) == 0
+
+
+def test_children_die_with_a_killed_supervisor_and_the_next_one_starts():
+    system = System()
+    try:
+        system.start()
+        pids = system.children()
+        system.process.kill()
+        system.process.wait()
+        system.start()  # at once: it waits for the lock of those that are dying
+        wait_for(lambda: not [pid for pid in pids if pathlib.Path(f"/proc/{pid}").exists()], 10, "orphans end")
+        assert answers(system)
+        assert system.stop() == 0
+    finally:
+        system.remove()
+
+
+def test_killed_processes_come_back_on_the_same_ports():
+    with running() as system:
+        for role, count in (("extract", 2), ("chunk", 1), ("embed", 2), ("storage", 1), ("broker", 1),
+                            ("gateway", 1)):
+            killed = system.kill(role)
+            system.wait_for_children(role, count, without=(killed,))
+            system.rest.close()
+            wait_for(lambda: answers(system), 20, f"ready again after {role} was killed")
+            assert completes(system, f"a note after {role} was killed")
+        feed = system.feed("task.")  # the broker's port is the one of the ready line
+        reply = system.rest.submit("last.txt", b"the last note")
+        assert feed.until_final(reply["task"]["id"])[-1]["event"] == "completed"
+        feed.close()
+
+
+def test_a_process_that_keeps_dying_is_started_with_pauses():
+    with running() as system:
+        for _ in range(4):
+            killed = system.kill("chunk")
+            system.wait_for_children("chunk", 1, without=(killed,))
+        assert completes(system, "a note in the end")
+
+
+def test_unwritable_data_directory_is_refused():
+    with tempfile.TemporaryDirectory() as place:
+        blocked = pathlib.Path(place) / "file"
+        blocked.write_text("not a directory")
+        refused = up("--data", blocked, *FREE)
+        assert refused.returncode == 1 and not refused.stdout
+        assert str(blocked) in refused.stderr, refused.stderr
+        refused = up("--data", "/proc/myelin-data", *FREE)
+        assert refused.returncode == 1 and "data directory" in refused.stderr
+        if os.getuid() != 0:
+            closed = pathlib.Path(place) / "closed"
+            closed.mkdir(mode=0o500)
+            refused = up("--data", closed, *FREE)
+            assert refused.returncode == 1 and "cannot write" in refused.stderr
+
+
+def test_full_disk_is_refused():
+    with tempfile.TemporaryDirectory() as place:
+        mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16k", "tmpfs", place], capture_output=True)
+        if mounted.returncode != 0:
+            from harness import Skip
+            raise Skip("needs the right to mount a small file system")
+        try:
+            with open(pathlib.Path(place) / "ballast", "wb", buffering=0) as ballast:
+                try:
+                    while ballast.write(bytes(4096)):
+                        pass
+                except OSError:
+                    pass
+            refused = up("--data", pathlib.Path(place), *FREE)
+            assert refused.returncode == 1 and "No space left" in refused.stderr, refused.stderr
+        finally:
+            subprocess.run(["umount", place], check=True)
+
+
+def test_port_in_use_is_said_once_and_ends_with_exit_code_1():
+    with running() as system, tempfile.TemporaryDirectory() as place:
+        http = system.addresses["http"].removeprefix("http://")
+        for option, value in (("--http", http), ("--req", system.addresses["req"]), ("--pub", system.addresses["pub"])):
+            arguments = list(FREE)
+            arguments[arguments.index(option) + 1] = value
+            refused = up("--data", pathlib.Path(place) / "data", *arguments)
+            assert refused.returncode == 1 and not refused.stdout, refused
+            assert value.rsplit(":", 1)[1] in refused.stderr and "in use" in refused.stderr, refused.stderr
+
+
+def test_wrong_options_are_refused_with_exit_code_2():
+    for arguments, said in ((["--htpp", "x"], "--http"), (["--workers", "extract=x"], "extract=2"),
+                            (["--workers", "storage=2"], "one storage"), (["--log-level", "loud"], "debug"),
+                            (["now"], "now")):
+        refused = up(*arguments)
+        assert refused.returncode == 2 and said in refused.stderr, (arguments, refused.stderr)
+
+
+def test_configuration_file_and_environment():
+    with tempfile.TemporaryDirectory() as place:
+        config = pathlib.Path(place) / "myelin.conf"
+        config.write_text("# one worker each\nworkers = extract=1,chunk=1,embed=1\nhttp = 127.0.0.1:1\n")
+        system = System(args=("--config", str(config)), env={"MYELIN_LOG_LEVEL": "debug"})
+        try:
+            system.workers = "chunk=2"  # the command line wins; what it does not name keeps its default
+            system.start()
+            assert len(system.children("chunk")) == 2
+            assert any(event.get("level") == "debug" for event in system.events())
+            assert system.stop() == 0
+        finally:
+            system.remove()
+
+
+def test_a_long_data_directory_path_works():
+    with tempfile.TemporaryDirectory() as place:
+        data = pathlib.Path(place) / ("long-" * 20)
+        system = System(data=data)
+        try:
+            system.start()
+            assert completes(system, "a note far down")
+            assert system.stop() == 0
+            assert not [name for name in os.listdir("/tmp") if name.startswith("myelin-") and
+                        name in system.log()]
+        finally:
+            system.remove()
