@@ -132,9 +132,7 @@ void events_queue (core_t *self)
         str_add (&topic, user->name);
         if (is_wanted (self, str_span (&topic))) {
             str_char (&body, '{');
-            str_key_u64 (&body, "seq", ++user->record.seq);
-            core_user_dirty (self, user);
-            user->queue_changed = false;
+            /* No seq: a subscriber of task events alone must not see a gap where a queue event was. */
             str_key_str (&body, "event", SPAN_LIT ("queue"));
             str_key_time (&body, "at", self->wall);
             str_key (&body, "queue");
