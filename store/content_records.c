@@ -9,10 +9,12 @@
 
 #define CONTENT_SHAPE(SYM, name, version)                                                                              \
     static const codec_field_t name##_fields[] = { CONTENT_##SYM (CODEC_ROW, content_##name##_t) };                    \
-    const codec_shape_t content_##name##_shape = {                                                                     \
-        #name,         version, CONTENT_KIND_##SYM, sizeof (content_##name##_t),                                       \
-        name##_fields, sizeof name##_fields / sizeof *name##_fields                                                    \
-    };
+    const codec_shape_t content_##name##_shape = { #name,                                                              \
+                                                   version,                                                            \
+                                                   CONTENT_KIND_##SYM,                                                 \
+                                                   sizeof (content_##name##_t),                                        \
+                                                   name##_fields,                                                      \
+                                                   sizeof name##_fields / sizeof *name##_fields };
 CONTENT_RECORDS (CONTENT_SHAPE)
 #undef CONTENT_SHAPE
 
@@ -25,14 +27,14 @@ static const kv_family_t families[] = {
 static void put_le (char *at, uint64_t value, size_t width)
 {
     for (size_t i = 0; i < width; i++)
-        at[i] = (char) (value >> (8 * i));
+        at[i] = (char)(value >> (8 * i));
 }
 
 static uint64_t get_le (const char *at, size_t width)
 {
     uint64_t value = 0;
     for (size_t i = width; i-- > 0;)
-        value = value << 8 | (unsigned char) at[i];
+        value = value << 8 | (unsigned char)at[i];
     return value;
 }
 
@@ -53,8 +55,8 @@ size_t part_count (span_t parts)
 part_t part_at (span_t parts, size_t index)
 {
     const char *at = parts.data + index * PART_SIZE;
-    return (part_t) { (uint32_t) get_le (at, 4), (uint32_t) get_le (at + 4, 4), (uint32_t) get_le (at + 8, 4),
-                      get_le (at + 12, 8) };
+    return (part_t){ (uint32_t)get_le (at, 4), (uint32_t)get_le (at + 4, 4), (uint32_t)get_le (at + 8, 4),
+                     get_le (at + 12, 8) };
 }
 
 long part_find (span_t parts, uint32_t segment)
@@ -64,7 +66,7 @@ long part_find (span_t parts, uint32_t segment)
         size_t middle = (low + high) / 2;
         uint32_t there = part_at (parts, middle).segment;
         if (there == segment)
-            return (long) middle;
+            return (long)middle;
         if (there < segment)
             low = middle + 1;
         else
@@ -77,7 +79,7 @@ static void key_add (str_t *key, uint64_t value, size_t width)
 {
     char *at = str_grow (key, width);
     for (size_t i = 0; i < width; i++)
-        at[i] = (char) (value >> (8 * (width - 1 - i)));
+        at[i] = (char)(value >> (8 * (width - 1 - i)));
 }
 
 void content_key_revision (str_t *key, span_t user, uuid_t document, uint64_t revision)
@@ -140,8 +142,9 @@ int content_get_flat (kv_t *kv, content_family_t family, span_t key, span_t *col
     *column = SPAN_EMPTY;
     if (found != 1)
         return found;
-    if (!bytes->size || (unsigned char) bytes->data[0] != FLAT_FORMAT)
-        return err_set (err, bytes->size && (unsigned char) bytes->data[0] > FLAT_FORMAT ? ERR_NEWER_FORMAT : ERR_CORRUPT,
+    if (!bytes->size || (unsigned char)bytes->data[0] != FLAT_FORMAT)
+        return err_set (err,
+                        bytes->size && (unsigned char)bytes->data[0] > FLAT_FORMAT ? ERR_NEWER_FORMAT : ERR_CORRUPT,
                         "a %s record has a form this version does not know", families[family].name);
     *column = span (bytes->data + 1, bytes->size - 1);
     return 1;
@@ -156,7 +159,7 @@ static int open_state (kv_t *kv, content_state_t *state, err_t *err)
     if (found < 0)
         goto out;
     if (!found) {
-        *state = (content_state_t) { CONTENT_FORMAT, uuid_new (), 1 };
+        *state = (content_state_t){ CONTENT_FORMAT, uuid_new (), 1 };
         content_put (kv, CONTENT_META, key, &content_state_shape, state);
         if (kv_commit (kv, true, err) < 0)
             goto out;

@@ -13,13 +13,13 @@
 
 /*  X (symbol, name, point lookups, large values)  key → value */
 #define CONTENT_FAMILIES(X)                                                                                            \
-    X (META, "meta", 0, 0)           /* "state" → state */                                                             \
-    X (DOCUMENTS, "documents", 1, 0) /* user, document → document: which revision is visible, and its segments */      \
-    X (SEGMENTS, "segments", 1, 0)   /* user, document, revision, segment → segment */                                 \
-    X (TEXT, "text", 0, 1)           /* user, document, revision, segment → u8 format, the text */                     \
-    X (MARKS, "marks", 0, 0)         /* user, document, revision, segment → u8 format, the marks; none: no record */   \
-    X (VECTORS, "vectors", 0, 1)     /* user, document, revision, segment → store/vectors.h; none: no record */        \
-    X (ROWS, "rows", 0, 0)           /* u64 first row → rows: whose they are */                                        \
+    X (META, "meta", 0, 0)           /* "state" → state */                                                           \
+    X (DOCUMENTS, "documents", 1, 0) /* user, document → document: which revision is visible, and its segments */    \
+    X (SEGMENTS, "segments", 1, 0)   /* user, document, revision, segment → segment */                               \
+    X (TEXT, "text", 0, 1)           /* user, document, revision, segment → u8 format, the text */                   \
+    X (MARKS, "marks", 0, 0)         /* user, document, revision, segment → u8 format, the marks; none: no record */ \
+    X (VECTORS, "vectors", 0, 1)     /* user, document, revision, segment → store/vectors.h; none: no record */      \
+    X (ROWS, "rows", 0, 0)           /* u64 first row → rows: whose they are */                                      \
     X (GARBAGE, "garbage", 0, 0)     /* user, document, u64 revision (0: all) → nothing: invisible, to be removed */
 
 typedef enum {

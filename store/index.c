@@ -18,9 +18,10 @@
 #define BM25_K1      0.9f
 #define BM25_B       0.4f
 
-static const char schema[] = "CREATE TABLE meta (identity TEXT, next_row INTEGER);"
-                             "CREATE TABLE users (id INTEGER PRIMARY KEY, user BLOB UNIQUE, rows INTEGER, size INTEGER);"
-                             "CREATE VIRTUAL TABLE chunks USING fts5 (body, content='', columnsize=0, tokenize=myelin);";
+static const char schema[] =
+    "CREATE TABLE meta (identity TEXT, next_row INTEGER);"
+    "CREATE TABLE users (id INTEGER PRIMARY KEY, user BLOB UNIQUE, rows INTEGER, size INTEGER);"
+    "CREATE VIRTUAL TABLE chunks USING fts5 (body, content='', columnsize=0, tokenize=myelin);";
 
 /*  What the tokenizer of one connection works with. */
 typedef struct {
@@ -89,15 +90,15 @@ typedef int token_fn (void *context, int flags, const char *token, int size, int
 static int emit (tokens_t *self, token_fn *token, void *context, int flags, span_t stem)
 {
     memcpy (self->token + self->prefix_size, stem.data, stem.size);
-    return token (context, flags, self->token, (int) (self->prefix_size + stem.size), 0, 0);
+    return token (context, flags, self->token, (int)(self->prefix_size + stem.size), 0, 0);
 }
 
 static int tokenize (Fts5Tokenizer *tokenizer, void *context, int flags, const char *text, int size, token_fn *token)
 {
-    tokens_t *self = (tokens_t *) (void *) tokenizer;
+    tokens_t *self = (tokens_t *)(void *)tokenizer;
     if (flags & FTS5_TOKENIZE_QUERY) /* is a token already */
         return token (context, 0, text, size, 0, size);
-    word_scan_t scan = words_scan (self->words, span (text, (size_t) size));
+    word_scan_t scan = words_scan (self->words, span (text, (size_t)size));
     bool unsure = self->language == LANGUAGE_UNSURE;
     int rc = SQLITE_OK;
     for (word_t word; rc == SQLITE_OK && word_next (&scan, &word);) {
@@ -115,7 +116,7 @@ static int tokenize (Fts5Tokenizer *tokenizer, void *context, int flags, const c
 
 static void tokens_set_user (tokens_t *self, int64_t user)
 {
-    self->prefix_size = (size_t) snprintf (self->token, 32, "%llx:", (unsigned long long) user);
+    self->prefix_size = (size_t)snprintf (self->token, 32, "%llx:", (unsigned long long)user);
 }
 
 /*  occurrences (chunks): how often the phrase of the query occurs in the row. */
@@ -182,7 +183,7 @@ static sqlite3_stmt *prepare (sqlite3 *db, const char *sql, err_t *err)
 
 /*  --- the writer --- */
 
-static void remove_files (const char *path)
+void index_discard (const char *path)
 {
     static const char *const suffixes[] = { "", "-wal", "-shm", "-journal" };
     for (size_t i = 0; i < 4; i++) {
@@ -210,9 +211,9 @@ static bool fits (sqlite3 *db, const char *identity, uint64_t *next_row)
     bool fit = version_of (db) == INDEX_FORMAT * 1000 + WORDS_VERSION &&
                sqlite3_prepare_v2 (db, "SELECT next_row, identity FROM meta", -1, &statement, NULL) == SQLITE_OK &&
                sqlite3_step (statement) == SQLITE_ROW &&
-               strcmp ((const char *) sqlite3_column_text (statement, 1), identity) == 0;
+               strcmp ((const char *)sqlite3_column_text (statement, 1), identity) == 0;
     if (fit)
-        *next_row = (uint64_t) sqlite3_column_int64 (statement, 0);
+        *next_row = (uint64_t)sqlite3_column_int64 (statement, 0);
     sqlite3_finalize (statement);
     return fit;
 }
@@ -245,7 +246,7 @@ static int settle (index_writer_t *self, err_t *err)
     return 0;
 }
 
-index_writer_t *index_open (const char *path, const char *identity, uint64_t *next_row, err_t *err)
+index_writer_t *index_open (const char *path, const char *identity, uint64_t end_row, uint64_t *next_row, err_t *err)
 {
     index_writer_t *self = calloc (1, sizeof *self);
     if (!self)
@@ -253,10 +254,10 @@ index_writer_t *index_open (const char *path, const char *identity, uint64_t *ne
     err_t ignored;
     *next_row = 0;
     self->db = connect_to (path, true, &self->tokens, &ignored);
-    if (self->db && fits (self->db, identity, next_row) && settle (self, &ignored) == 0)
+    if (self->db && fits (self->db, identity, next_row) && *next_row <= end_row && settle (self, &ignored) == 0)
         return self;
     index_close (&self);
-    remove_files (path);
+    index_discard (path);
     self = calloc (1, sizeof *self);
     if (!self)
         abort ();
@@ -306,8 +307,8 @@ static touched_t *touch (index_writer_t *self, span_t user, err_t *err)
         if (span_eq (str_span (&self->touched[i].name), user))
             return &self->touched[i];
     sqlite3_stmt *find = self->statement[USER_FIND];
-    sqlite3_bind_blob (self->statement[USER_MAKE], 1, user.data, (int) user.size, SQLITE_STATIC);
-    sqlite3_bind_blob (find, 1, user.data, (int) user.size, SQLITE_STATIC);
+    sqlite3_bind_blob (self->statement[USER_MAKE], 1, user.data, (int)user.size, SQLITE_STATIC);
+    sqlite3_bind_blob (find, 1, user.data, (int)user.size, SQLITE_STATIC);
     if (step (self, USER_MAKE, err) < 0 || step (self, USER_FIND, err) < 0)
         return NULL;
     int64_t id = sqlite3_column_int64 (find, 0);
@@ -319,7 +320,7 @@ static touched_t *touch (index_writer_t *self, span_t user, err_t *err)
             abort ();
     }
     touched_t *touched = &self->touched[self->touched_count++];
-    *touched = (touched_t) { .id = id };
+    *touched = (touched_t){ .id = id };
     str_add (&touched->name, user);
     return touched;
 }
@@ -334,7 +335,7 @@ static void abandon (index_writer_t *self)
 
 static uint32_t size_of (chunk_span_t chunk)
 {
-    uint32_t size = (chunk.end - chunk.start) / (uint32_t) SIZE_UNIT, most = (1u << SIZE_BITS) - 1;
+    uint32_t size = (chunk.end - chunk.start) / (uint32_t)SIZE_UNIT, most = (1u << SIZE_BITS) - 1;
     return size < most ? size : most;
 }
 
@@ -354,12 +355,12 @@ static int change (index_writer_t *self, statement_t which, span_t user, uint64_
     for (size_t i = 0; i < chunk_span_count (spans); i++) {
         chunk_span_t chunk = chunk_span_at (spans, i);
         uint32_t size = size_of (chunk);
-        sqlite3_bind_int64 (statement, 1, (int64_t) ((first_row + i) << SIZE_BITS | size));
-        sqlite3_bind_text (statement, 2, text.data + chunk.start, (int) (chunk.end - chunk.start), SQLITE_STATIC);
+        sqlite3_bind_int64 (statement, 1, (int64_t)((first_row + i) << SIZE_BITS | size));
+        sqlite3_bind_text (statement, 2, text.data + chunk.start, (int)(chunk.end - chunk.start), SQLITE_STATIC);
         if (step (self, which, err) < 0)
             goto failed;
         touched->rows += sign;
-        touched->size += sign * (int64_t) size;
+        touched->size += sign * (int64_t)size;
     }
     return 0;
 failed:
@@ -390,7 +391,7 @@ int index_commit (index_writer_t *self, uint64_t next_row, err_t *err)
         if (step (self, USER_COUNT, err) < 0)
             goto failed;
     }
-    sqlite3_bind_int64 (self->statement[META_SET], 1, (int64_t) next_row);
+    sqlite3_bind_int64 (self->statement[META_SET], 1, (int64_t)next_row);
     if (step (self, META_SET, err) < 0 || run (self->db, "COMMIT", "cannot write the text index", err) < 0)
         goto failed;
     self->in_transaction = false;
@@ -475,17 +476,17 @@ static int read_list (index_reader_t *self, const term_t *term, int language, co
 {
     tokens_t *tokens = &self->tokens;
     char match[sizeof tokens->token + 2];
-    int size = snprintf (match, sizeof match, "\"%.*s%.*s\"", (int) tokens->prefix_size, tokens->token,
-                         (int) term->size[language], term->stem[language]);
+    int size = snprintf (match, sizeof match, "\"%.*s%.*s\"", (int)tokens->prefix_size, tokens->token,
+                         (int)term->size[language], term->stem[language]);
     uint64_t first = count ? ranges[0].row : 0, last = count ? ranges[count - 1].row + ranges[count - 1].count : 0;
     sqlite3_bind_text (self->find_rows, 1, match, size, SQLITE_STATIC);
-    sqlite3_bind_int64 (self->find_rows, 2, (int64_t) (first << SIZE_BITS));
-    sqlite3_bind_int64 (self->find_rows, 3, count ? (int64_t) (last << SIZE_BITS) : INT64_MAX);
+    sqlite3_bind_int64 (self->find_rows, 2, (int64_t)(first << SIZE_BITS));
+    sqlite3_bind_int64 (self->find_rows, 3, count ? (int64_t)(last << SIZE_BITS) : INT64_MAX);
     int rc;
     while ((rc = sqlite3_step (self->find_rows)) == SQLITE_ROW) {
-        uint64_t id = (uint64_t) sqlite3_column_int64 (self->find_rows, 0);
+        uint64_t id = (uint64_t)sqlite3_column_int64 (self->find_rows, 0);
         if (in_ranges (ranges, count, id >> SIZE_BITS))
-            posting_add (out, (posting_t) { id, (float) sqlite3_column_int (self->find_rows, 1) });
+            posting_add (out, (posting_t){ id, (float)sqlite3_column_int (self->find_rows, 1) });
     }
     int result = rc == SQLITE_DONE ? 0 : fail (err, self->db, "cannot search the text index");
     sqlite3_reset (self->find_rows);
@@ -502,7 +503,7 @@ static void merge (const postings_t *a, const postings_t *b, postings_t *out)
         } else if (i == a->count || b->items[j].id < a->items[i].id) {
             posting_add (out, b->items[j++]);
         } else {
-            posting_add (out, (posting_t) { a->items[i].id, a->items[i].value + b->items[j].value });
+            posting_add (out, (posting_t){ a->items[i].id, a->items[i].value + b->items[j].value });
             i++, j++;
         }
     }
@@ -517,11 +518,11 @@ static void swap (postings_t *a, postings_t *b)
 
 static void bm25 (postings_t *list, double rows, float average)
 {
-    double holding = (double) list->count;
-    float weight = (float) log (1.0 + (fmax (rows - holding, 0) + 0.5) / (holding + 0.5)) * (BM25_K1 + 1);
+    double holding = (double)list->count;
+    float weight = (float)log (1.0 + (fmax (rows - holding, 0) + 0.5) / (holding + 0.5)) * (BM25_K1 + 1);
     for (size_t i = 0; i < list->count; i++) {
         posting_t *item = &list->items[i];
-        float size = (float) (item->id & ((1u << SIZE_BITS) - 1));
+        float size = (float)(item->id & ((1u << SIZE_BITS) - 1));
         item->value = weight * item->value / (item->value + BM25_K1 * (1 - BM25_B + BM25_B * size / average));
     }
 }
@@ -560,18 +561,22 @@ out:
 int index_search (index_reader_t *self, span_t user, const terms_t *terms, const index_range_t *ranges,
                   size_t range_count, top_t *top, err_t *err)
 {
-    sqlite3_bind_blob (self->find_user, 1, user.data, (int) user.size, SQLITE_STATIC);
+    if (run (self->db, "BEGIN", "cannot search the text index", err) < 0) /* all lists as of the same moment */
+        return -1;
+    sqlite3_bind_blob (self->find_user, 1, user.data, (int)user.size, SQLITE_STATIC);
     int found = sqlite3_step (self->find_user);
     double rows = 0, size = 0;
     if (found == SQLITE_ROW) {
         tokens_set_user (&self->tokens, sqlite3_column_int64 (self->find_user, 0));
-        rows = (double) sqlite3_column_int64 (self->find_user, 1);
-        size = (double) sqlite3_column_int64 (self->find_user, 2);
+        rows = (double)sqlite3_column_int64 (self->find_user, 1);
+        size = (double)sqlite3_column_int64 (self->find_user, 2);
     }
     sqlite3_reset (self->find_user);
-    if (found != SQLITE_ROW)
-        return found == SQLITE_DONE ? 0 : fail (err, self->db, "cannot search the text index");
-    if (rows < 1)
-        return 0;
-    return search (self, terms, ranges, range_count, rows, (float) (size / rows) + 0.001f, top, err);
+    int rc = 0;
+    if (found != SQLITE_ROW && found != SQLITE_DONE)
+        rc = fail (err, self->db, "cannot search the text index");
+    else if (rows >= 1)
+        rc = search (self, terms, ranges, range_count, rows, (float)(size / rows) + 0.001f, top, err);
+    sqlite3_exec (self->db, "COMMIT", NULL, NULL, NULL);
+    return rc;
 }

@@ -17,9 +17,12 @@
 typedef struct index_writer index_writer_t;
 typedef struct index_reader index_reader_t;
 
-/*  Opens the index file at `path`, which belongs to the content `identity` (any short text). A file that cannot serve
- *  is replaced by an empty one. *next_row: rows below it are in the index; the caller adds the others. */
-index_writer_t *index_open (const char *path, const char *identity, uint64_t *next_row, err_t *err);
+/*  Opens the index file at `path`, which belongs to the content `identity` (any short text), whose rows are below
+ *  `end_row`. A file that cannot serve is replaced by an empty one. *next_row: rows below it are in the index; the
+ *  caller adds the others. */
+index_writer_t *index_open (const char *path, const char *identity, uint64_t end_row, uint64_t *next_row, err_t *err);
+/*  Removes the file, for index_open to make it anew: what to do on ERR_CORRUPT. */
+void index_discard (const char *path);
 void index_close (index_writer_t **self_p); /* drops what was not committed */
 
 /*  The rows of one segment: row `first_row` + i holds text [spans[i].start, spans[i].end). `spans` is a checked column

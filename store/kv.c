@@ -115,6 +115,11 @@ int kv_commit (kv_t *self, bool sync, err_t *err)
     return 0;
 }
 
+void kv_drop_pending (kv_t *self)
+{
+    clear (&self->batch);
+}
+
 size_t kv_pending (const kv_t *self)
 {
     return self->batch.count;

@@ -158,6 +158,42 @@ static void rocks_destroy (kv_t *kv)
 
 static const kv_ops_t rocks_ops = { rocks_get, rocks_commit, rocks_iterate, rocks_destroy };
 
+static int view_commit (kv_t *kv, const kv_batch_t *batch, bool sync, err_t *err)
+{
+    return err_set (err, ERR_INTERNAL, "a view of the database cannot be written");
+}
+
+/*  A view borrows everything of its store but the read options, which hold the snapshot. */
+typedef struct {
+    rocks_t rocks;
+    const rocksdb_snapshot_t *snapshot;
+} rocks_view_t;
+
+static void view_destroy (kv_t *kv)
+{
+    rocks_view_t *self = (rocks_view_t *) kv;
+    rocksdb_readoptions_destroy (self->rocks.read);
+    rocksdb_release_snapshot (self->rocks.db, self->snapshot);
+    free (self);
+}
+
+static const kv_ops_t view_ops = { rocks_get, view_commit, rocks_iterate, view_destroy };
+
+kv_t *kv_rocks_view (kv_t *store)
+{
+    const rocks_t *rocks = (const rocks_t *) store;
+    rocks_view_t *self = calloc (1, sizeof *self);
+    if (!self)
+        abort ();
+    self->rocks = *rocks;
+    self->rocks.kv = (kv_t) { .ops = &view_ops };
+    self->snapshot = rocksdb_create_snapshot (rocks->db);
+    self->rocks.read = rocksdb_readoptions_create ();
+    rocksdb_readoptions_set_verify_checksums (self->rocks.read, 1);
+    rocksdb_readoptions_set_snapshot (self->rocks.read, self->snapshot);
+    return &self->rocks.kv;
+}
+
 static void family_options (rocks_t *self, unsigned i, const kv_rocks_config_t *config)
 {
     const kv_family_t *family = &config->families[i];

@@ -25,6 +25,10 @@ typedef struct {
 /*  Opens or makes the database. NULL with ERR_CORRUPT, ERR_LOCKED, ERR_DISK_FULL or ERR_IO. */
 kv_t *kv_rocks_open (const kv_rocks_config_t *config, err_t *err);
 
+/*  A read-only view of what is committed now, which later writes do not change. It may live in another thread than the
+ *  store; it is destroyed before it, with kv_destroy. Nothing may be put into it. */
+kv_t *kv_rocks_view (kv_t *store);
+
 /*  Translates and frees an error string of RocksDB. Returns -1. */
 int kv_rocks_error (err_t *err, char *text, const char *doing);
 

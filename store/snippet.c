@@ -18,7 +18,7 @@ static size_t find_matches (span_t text, const terms_t *terms, words_t *words, m
     for (word_t word; count < MATCHES_MAX && word_next (&scan, &word);) {
         int term = terms_find (terms, words, &word);
         if (term >= 0)
-            matches[count++] = (match_t) { word.start, word.end, term };
+            matches[count++] = (match_t){ word.start, word.end, term };
     }
     return count;
 }
@@ -46,7 +46,7 @@ static size_t best_window (const match_t *matches, size_t count)
 
 static bool is_blank (char c)
 {
-    return (unsigned char) c <= ' ';
+    return (unsigned char)c <= ' ';
 }
 
 /*  Moves a cut to a place between words, if there is one near; never into a character. */

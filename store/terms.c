@@ -4,8 +4,8 @@ static term_t term_of (words_t *words, const word_t *word)
 {
     term_t term = { 0 };
     for (int language = 0; language < LANGUAGE_COUNT; language++) {
-        span_t stem = words_stem (words, (language_t) language, word);
-        term.size[language] = (uint8_t) (stem.size < WORD_MAX ? stem.size : WORD_MAX);
+        span_t stem = words_stem (words, (language_t)language, word);
+        term.size[language] = (uint8_t)(stem.size < WORD_MAX ? stem.size : WORD_MAX);
         memcpy (term.stem[language], stem.data, term.size[language]);
     }
     return term;
@@ -56,6 +56,6 @@ int terms_find (const terms_t *self, words_t *words, const word_t *word)
     term_t term = term_of (words, word);
     for (size_t i = 0; i < self->count; i++)
         if (share_a_stem (&self->items[i], &term))
-            return (int) i;
+            return (int)i;
     return -1;
 }

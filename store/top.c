@@ -15,7 +15,7 @@ top_t top_new (size_t limit)
 void top_free (top_t *self)
 {
     free (self->items);
-    *self = (top_t) { 0 };
+    *self = (top_t){ 0 };
 }
 
 static bool is_worse (scored_t a, scored_t b)
@@ -54,9 +54,9 @@ void top_push (top_t *self, uint64_t row, float score)
 
 static int best_first (const void *a, const void *b)
 {
-    return is_worse (*(const scored_t *) a, *(const scored_t *) b)
+    return is_worse (*(const scored_t *)a, *(const scored_t *)b)
                ? 1
-               : (is_worse (*(const scored_t *) b, *(const scored_t *) a) ? -1 : 0);
+               : (is_worse (*(const scored_t *)b, *(const scored_t *)a) ? -1 : 0);
 }
 
 void top_finish (top_t *self)

@@ -57,7 +57,7 @@ vector_cache_t *vector_cache_new (size_t bytes)
 
 static size_t block_bytes (uint32_t dims)
 {
-    return sizeof (block_t) + (size_t) BLOCK_ROWS * dims;
+    return sizeof (block_t) + (size_t)BLOCK_ROWS * dims;
 }
 
 static size_t matrix_blocks (const vector_matrix_t *matrix)
@@ -150,7 +150,7 @@ static bool append (vector_cache_t *self, vector_matrix_t *matrix, uint64_t firs
         size_t at = count % BLOCK_ROWS;
         block->rows[at] = first_row + i;
         block->scales[at] = stored_vectors_scale (vectors, i);
-        memcpy (block->high + at * matrix->dims, vectors->high + (size_t) i * matrix->dims, matrix->dims);
+        memcpy (block->high + at * matrix->dims, vectors->high + (size_t)i * matrix->dims, matrix->dims);
         atomic_store_explicit (&matrix->count, count + 1, memory_order_release);
     }
     return true;
@@ -211,11 +211,12 @@ static change_t *postpone (vector_matrix_t *matrix, uint64_t first_row, uint64_t
 static void postpone_add (vector_matrix_t *matrix, uint64_t first_row, const stored_vectors_t *vectors)
 {
     change_t *change = postpone (matrix, first_row, vectors->rows);
-    size_t scales = 4 * (size_t) vectors->rows, high = (size_t) vectors->rows * vectors->dims;
+    size_t scales = 4 * (size_t)vectors->rows, high = (size_t)vectors->rows * vectors->dims;
     str_add (&change->bytes, span (vectors->scales, scales));
     str_add (&change->bytes, span (vectors->high, high));
-    change->vectors = (stored_vectors_t) { vectors->rows, vectors->dims, SPAN_EMPTY, change->bytes.data,
-                                           (const int8_t *) change->bytes.data + scales, NULL };
+    change->vectors = (stored_vectors_t){
+        vectors->rows, vectors->dims, SPAN_EMPTY, change->bytes.data, (const int8_t *)change->bytes.data + scales, NULL
+    };
 }
 
 void vector_cache_add (vector_cache_t *self, span_t user, uint64_t first_row, const stored_vectors_t *vectors)
@@ -303,7 +304,7 @@ static void scan (const vector_matrix_t *matrix, const scan_query_t *query, top_
     size_t count = atomic_load_explicit (&matrix->count, memory_order_acquire);
     for (size_t i = 0; i < count; i += BLOCK_ROWS) {
         const block_t *block = matrix->blocks[i / BLOCK_ROWS];
-        uint32_t rows = (uint32_t) (count - i < BLOCK_ROWS ? count - i : BLOCK_ROWS);
+        uint32_t rows = (uint32_t)(count - i < BLOCK_ROWS ? count - i : BLOCK_ROWS);
         vectors_scan (query, block->high, block->scales, block->rows, rows, top);
     }
 }

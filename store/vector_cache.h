@@ -28,8 +28,8 @@ void vector_cache_remove (vector_cache_t *self, span_t user, uint64_t first_row,
 /*  --- the reader --- */
 
 /*  Pushes the best rows of user and model into `top`. 1: done. 0: not in memory, and there is no room for it:
- *  scan the database. -1: *fill is set: read the user's visible rows from a snapshot taken after this call, give them to
- *  vector_fill_add, and end with vector_fill_end; then ask again. */
+ *  scan the database. -1: *fill is set: read the user's visible rows from a snapshot taken after this call, give them
+ * to vector_fill_add, and end with vector_fill_end; then ask again. */
 int vector_cache_scan (vector_cache_t *self, span_t user, span_t model, const scan_query_t *query, top_t *top,
                        vector_matrix_t **fill);
 /*  False: it does not fit, stop reading (and call vector_fill_end all the same). */

@@ -14,13 +14,13 @@
 static void put_u32 (char *at, uint32_t value)
 {
     for (int i = 0; i < 4; i++)
-        at[i] = (char) (value >> (8 * i));
+        at[i] = (char)(value >> (8 * i));
 }
 
 static uint32_t get_u32 (const char *at)
 {
-    const unsigned char *p = (const unsigned char *) at;
-    return (uint32_t) p[0] | (uint32_t) p[1] << 8 | (uint32_t) p[2] << 16 | (uint32_t) p[3] << 24;
+    const unsigned char *p = (const unsigned char *)at;
+    return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
 }
 
 /*  Largest magnitude; a value that is no number makes the whole row zero: it can be like nothing. */
@@ -40,69 +40,69 @@ static void quantise (const float *row, uint32_t dims, float *scale, int8_t *hig
     float most = largest (row, dims), factor = most > 0 ? HIGHEST / most : 0;
     *scale = most > 0 ? most / HIGHEST : 0;
     for (uint32_t i = 0; i < dims; i++) {
-        int value = most > 0 ? (int) lrintf (row[i] * factor) : 0;
+        int value = most > 0 ? (int)lrintf (row[i] * factor) : 0;
         int upper = (value + 128) >> 8;
-        high[i] = (int8_t) upper;
-        low[i] = (int8_t) (value - upper * 256);
+        high[i] = (int8_t)upper;
+        low[i] = (int8_t)(value - upper * 256);
     }
 }
 
 void stored_vectors_write (const vectors_t *column, str_t *record)
 {
-    size_t values = (size_t) column->rows * column->dims;
-    char *at = str_grow (record, HEAD + column->model.size + 4 * (size_t) column->rows + 2 * values);
+    size_t values = (size_t)column->rows * column->dims;
+    char *at = str_grow (record, HEAD + column->model.size + 4 * (size_t)column->rows + 2 * values);
     at[0] = FORMAT;
     put_u32 (at + 1, column->rows);
     put_u32 (at + 5, column->dims);
-    put_u32 (at + 9, (uint32_t) column->model.size);
+    put_u32 (at + 9, (uint32_t)column->model.size);
     at += HEAD;
     if (column->model.size)
         memcpy (at, column->model.data, column->model.size);
     char *scales = at + column->model.size;
-    int8_t *high = (int8_t *) scales + 4 * (size_t) column->rows, *low = high + values;
+    int8_t *high = (int8_t *)scales + 4 * (size_t)column->rows, *low = high + values;
     float *row = malloc ((column->dims + 1) * sizeof *row);
     if (!row)
         abort ();
     for (uint32_t i = 0; i < column->rows; i++) {
         float scale;
         vectors_row (column, i, row);
-        quantise (row, column->dims, &scale, high + (size_t) i * column->dims, low + (size_t) i * column->dims);
-        memcpy (scales + 4 * (size_t) i, &scale, 4);
+        quantise (row, column->dims, &scale, high + (size_t)i * column->dims, low + (size_t)i * column->dims);
+        memcpy (scales + 4 * (size_t)i, &scale, 4);
     }
     free (row);
 }
 
 int stored_vectors_read (span_t record, stored_vectors_t *vectors, err_t *err)
 {
-    if (record.size && (unsigned char) record.data[0] > FORMAT)
+    if (record.size && (unsigned char)record.data[0] > FORMAT)
         return err_set (err, ERR_NEWER_FORMAT, "a vector record was written by a newer version");
     if (record.size < HEAD)
         return err_set (err, ERR_CORRUPT, "a vector record of %zu bytes has no header", record.size);
     uint32_t rows = get_u32 (record.data + 1), dims = get_u32 (record.data + 5), name = get_u32 (record.data + 9);
     size_t left = record.size - HEAD;
-    if (dims > 65536 || name > left || (uint64_t) rows * (4 + 2 * (uint64_t) dims) != left - name)
+    if (dims > 65536 || name > left || (uint64_t)rows * (4 + 2 * (uint64_t)dims) != left - name)
         return err_set (err, ERR_CORRUPT, "a vector record of %zu bytes does not hold %u rows of %u", record.size, rows,
                         dims);
     const char *at = record.data + HEAD;
-    *vectors = (stored_vectors_t) { rows, dims, span (at, name), at + name, NULL, NULL };
-    vectors->high = (const int8_t *) at + name + 4 * (size_t) rows;
-    vectors->low = vectors->high + (size_t) rows * dims;
+    *vectors = (stored_vectors_t){ rows, dims, span (at, name), at + name, NULL, NULL };
+    vectors->high = (const int8_t *)at + name + 4 * (size_t)rows;
+    vectors->low = vectors->high + (size_t)rows * dims;
     return 0;
 }
 
 float stored_vectors_scale (const stored_vectors_t *self, uint32_t row)
 {
     float scale;
-    memcpy (&scale, self->scales + 4 * (size_t) row, 4);
+    memcpy (&scale, self->scales + 4 * (size_t)row, 4);
     return scale;
 }
 
 float stored_vectors_exact (const stored_vectors_t *self, uint32_t row, const float *query)
 {
-    const int8_t *high = self->high + (size_t) row * self->dims, *low = self->low + (size_t) row * self->dims;
+    const int8_t *high = self->high + (size_t)row * self->dims, *low = self->low + (size_t)row * self->dims;
     float sum = 0;
     for (uint32_t i = 0; i < self->dims; i++)
-        sum += (float) (high[i] * 256 + low[i]) * query[i];
+        sum += (float)(high[i] * 256 + low[i]) * query[i];
     return sum * stored_vectors_scale (self, row);
 }
 
@@ -147,8 +147,8 @@ __attribute__ ((target ("avx2"))) static int32_t dot_avx2 (const int8_t *a, cons
     __m256i sum = _mm256_setzero_si256 (), ones = _mm256_set1_epi16 (1);
     uint32_t i = 0;
     for (; i + 32 <= dims; i += 32) {
-        __m256i x = _mm256_loadu_si256 ((const __m256i *) (const void *) (a + i));
-        __m256i y = _mm256_loadu_si256 ((const __m256i *) (const void *) (b + i));
+        __m256i x = _mm256_loadu_si256 ((const __m256i *)(const void *)(a + i));
+        __m256i y = _mm256_loadu_si256 ((const __m256i *)(const void *)(b + i));
         __m256i pairs = _mm256_maddubs_epi16 (_mm256_abs_epi8 (x), _mm256_sign_epi8 (y, x));
         sum = _mm256_add_epi32 (sum, _mm256_madd_epi16 (pairs, ones));
     }
@@ -161,8 +161,8 @@ __attribute__ ((target ("avx2,avx512vnni,avx512vl"))) static int32_t dot_vnni (c
     __m256i sum = _mm256_setzero_si256 ();
     uint32_t i = 0;
     for (; i + 32 <= dims; i += 32) {
-        __m256i x = _mm256_loadu_si256 ((const __m256i *) (const void *) (a + i));
-        __m256i y = _mm256_loadu_si256 ((const __m256i *) (const void *) (b + i));
+        __m256i x = _mm256_loadu_si256 ((const __m256i *)(const void *)(a + i));
+        __m256i y = _mm256_loadu_si256 ((const __m256i *)(const void *)(b + i));
         sum = _mm256_dpbusd_epi32 (sum, _mm256_abs_epi8 (x), _mm256_sign_epi8 (y, x));
     }
     return add_up (sum) + dot_plain (a + i, b + i, dims - i);
@@ -186,7 +186,7 @@ void vectors_scan (const scan_query_t *query, const int8_t *high, const float *s
     vectors_dot_fn *dot = vectors_dot ();
     float scale = query->scale * 65536.0f; /* both sides' bytes count 256 */
     for (uint32_t i = 0; i < count; i++) {
-        float score = (float) dot (query->high, high + (size_t) i * query->dims, query->dims) * scales[i] * scale;
+        float score = (float)dot (query->high, high + (size_t)i * query->dims, query->dims) * scales[i] * scale;
         if (score >= top_floor (top))
             top_push (top, rows[i], score);
     }

@@ -102,7 +102,7 @@ words_t *words_new (void)
             size_t size = strcspn (at, " ");
             size_t slot = common_slot (self, pack (at, size));
             self->common[slot].word = pack (at, size);
-            self->common[slot].languages |= (uint8_t) (1u << language);
+            self->common[slot].languages |= (uint8_t)(1u << language);
             at += size + (at[size] == ' ');
         }
     }
@@ -179,7 +179,7 @@ static void fold (const words_t *self, UChar32 c, fold_t *out)
             break;
         int32_t at = out->size;
         U8_APPEND_UNSAFE (out->bytes, at, part);
-        out->size = (uint8_t) at;
+        out->size = (uint8_t)at;
     }
 }
 
@@ -196,8 +196,8 @@ static unsigned fold_at (words_t *self, span_t text, size_t at, size_t *width, f
         return 0;
     UChar32 c;
     size_t next = at;
-    U8_NEXT_UNSAFE ((const uint8_t *) text.data, next, c);
-    if ((uint32_t) c < FOLDS_SIZE) {
+    U8_NEXT_UNSAFE ((const uint8_t *)text.data, next, c);
+    if ((uint32_t)c < FOLDS_SIZE) {
         if (self->folds[c].size == 255)
             fold (self, c, &self->folds[c]);
         *out = self->folds[c];
@@ -214,20 +214,20 @@ static unsigned fold_at (words_t *self, span_t text, size_t at, size_t *width, f
 static inline char ascii_fold (unsigned char c)
 {
     if (c >= 'a' && c <= 'z')
-        return (char) c;
+        return (char)c;
     if (c >= 'A' && c <= 'Z')
-        return (char) (c + 32);
-    return c >= '0' && c <= '9' ? (char) c : 0;
+        return (char)(c + 32);
+    return c >= '0' && c <= '9' ? (char)c : 0;
 }
 
 word_scan_t words_scan (words_t *self, span_t text)
 {
-    return (word_scan_t) { .words = self, .text = text };
+    return (word_scan_t){ .words = self, .text = text };
 }
 
 static bool next_stands_alone (const word_scan_t *scan, size_t at, size_t *width, fold_t *part)
 {
-    if (at >= scan->text.size || (unsigned char) scan->text.data[at] < 0xE0)
+    if (at >= scan->text.size || (unsigned char)scan->text.data[at] < 0xE0)
         return false;
     return fold_at (scan->words, scan->text, at, width, part) & STANDS_ALONE;
 }
@@ -236,7 +236,7 @@ static void word_append (word_t *word, const char *bytes, size_t size)
 {
     if (word->size + size <= WORD_MAX) {
         memcpy (word->folded + word->size, bytes, size);
-        word->size = (uint8_t) (word->size + size);
+        word->size = (uint8_t)(word->size + size);
     }
 }
 
@@ -250,7 +250,7 @@ static bool pair_next (word_scan_t *scan, word_t *word)
     size_t middle = start + width;
     if (!next_stands_alone (scan, middle, &width, &b))
         return false;
-    *word = (word_t) { .start = (uint32_t) start, .end = (uint32_t) (middle + width) };
+    *word = (word_t){ .start = (uint32_t)start, .end = (uint32_t)(middle + width) };
     word_append (word, a.bytes, a.size);
     word_append (word, b.bytes, b.size);
     return true;
@@ -260,7 +260,7 @@ bool word_next (word_scan_t *scan, word_t *word)
 {
     if (scan->pair_start && pair_next (scan, word))
         return true;
-    const unsigned char *data = (const unsigned char *) scan->text.data;
+    const unsigned char *data = (const unsigned char *)scan->text.data;
     size_t at = scan->at, size = scan->text.size;
     word->size = 0;
     word->in_pair = false;
@@ -268,7 +268,7 @@ bool word_next (word_scan_t *scan, word_t *word)
         char ascii = data[at] < 0x80 ? ascii_fold (data[at]) : 0;
         if (ascii) {
             if (!word->size)
-                word->start = (uint32_t) at;
+                word->start = (uint32_t)at;
             if (word->size < WORD_MAX)
                 word->folded[word->size++] = ascii;
             at++;
@@ -283,7 +283,7 @@ bool word_next (word_scan_t *scan, word_t *word)
             if (word->size && (!kind || (kind & STANDS_ALONE)))
                 break;
             if (!word->size)
-                word->start = (uint32_t) at;
+                word->start = (uint32_t)at;
             at += width;
             word_append (word, part.bytes, part.size);
             if (kind & STANDS_ALONE) {
@@ -294,7 +294,7 @@ bool word_next (word_scan_t *scan, word_t *word)
         }
     }
     scan->at = at;
-    word->end = (uint32_t) at;
+    word->end = (uint32_t)at;
     return word->size > 0;
 }
 
@@ -325,10 +325,10 @@ language_t words_language (words_t *self, span_t text)
 static const struct {
     const char *bare, *accented;
 } portuguese_endings[] = {
-    { "coes", "ções" },     { "cao", "ção" },       { "soes", "sões" },   { "sao", "são" },     { "avel", "ável" },
-    { "ivel", "ível" },     { "ancia", "ância" },   { "ancias", "âncias" }, { "encia", "ência" }, { "encias", "ências" },
-    { "arao", "arão" },     { "erao", "erão" },     { "irao", "irão" },   { "iamos", "íamos" }, { "avamos", "ávamos" },
-    { "oes", "ões" },       { "ao", "ão" },
+    { "coes", "ções" }, { "cao", "ção" },     { "soes", "sões" },     { "sao", "são" },     { "avel", "ável" },
+    { "ivel", "ível" }, { "ancia", "ância" }, { "ancias", "âncias" }, { "encia", "ência" }, { "encias", "ências" },
+    { "arao", "arão" }, { "erao", "erão" },   { "irao", "irão" },     { "iamos", "íamos" }, { "avamos", "ávamos" },
+    { "oes", "ões" },   { "ao", "ão" },
 };
 
 static size_t accent_ending (const word_t *word, char out[2 * WORD_MAX])
@@ -361,15 +361,15 @@ static span_t snowball (words_t *self, language_t language, const word_t *word)
         size = accent_ending (word, source);
     else
         memcpy (source, word->folded, size);
-    const sb_symbol *stem = sb_stemmer_stem (self->stemmers[language], (const sb_symbol *) source, (int) size);
+    const sb_symbol *stem = sb_stemmer_stem (self->stemmers[language], (const sb_symbol *)source, (int)size);
     if (!stem)
         abort (); /* out of memory */
-    span_t text = span (stem, (size_t) sb_stemmer_length (self->stemmers[language]));
+    span_t text = span (stem, (size_t)sb_stemmer_length (self->stemmers[language]));
     size_t length = 0;
     for (size_t at = 0; at < text.size;) {
         size_t width = 1;
         fold_t part = { 1, { text.data[at] } };
-        if ((unsigned char) text.data[at] >= 0x80)
+        if ((unsigned char)text.data[at] >= 0x80)
             fold_at (self, text, at, &width, &part);
         if (length + part.size <= sizeof self->stem)
             memcpy (self->stem + length, part.bytes, part.size);
@@ -387,7 +387,7 @@ span_t words_stem (words_t *self, language_t language, const word_t *word)
         return snowball (self, language, word);
     uint64_t hash = 0xCBF29CE484222325u;
     for (size_t i = 0; i < word->size; i++)
-        hash = (hash ^ (uint8_t) word->folded[i]) * 0x100000001B3u;
+        hash = (hash ^ (uint8_t)word->folded[i]) * 0x100000001B3u;
     stem_t *entry = &self->stems[language][(hash ^ hash >> 32) % STEMS_SIZE];
     if (entry->key_size != word->size || memcmp (entry->key, word->folded, word->size) != 0) {
         span_t stem = snowball (self, language, word);
@@ -395,7 +395,7 @@ span_t words_stem (words_t *self, language_t language, const word_t *word)
             return stem.size ? stem : span (word->folded, word->size);
         entry->key_size = word->size;
         memcpy (entry->key, word->folded, word->size);
-        entry->stem_size = (uint8_t) stem.size;
+        entry->stem_size = (uint8_t)stem.size;
         memcpy (entry->stem, stem.data, stem.size);
     }
     return span (entry->stem, entry->stem_size);
