@@ -1,0 +1,423 @@
+#include "store/content.h"
+#include "base/log.h"
+#include "store/content_private.h"
+#include "store/records.h"
+#include "wire/columns.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+/*  Columns by their place in a job's frames. */
+enum { TEXT = 1, MARKS = 2, SPANS = 3, VECTORS = 4 };
+
+static char *join (const char *dir, const char *name)
+{
+    char *path = NULL;
+    if (asprintf (&path, "%s/%s", dir, name) < 0)
+        abort ();
+    return path;
+}
+
+static int open_index (content_t *self, err_t *err)
+{
+    char identity[UUID_TEXT];
+    uint64_t next_row;
+    uuid_text (self->state.identity, identity);
+    self->index = index_open (self->index_path, identity, self->state.next_row, &next_row, err);
+    if (!self->index)
+        return -1;
+    if (next_row == self->state.next_row)
+        return 0;
+    log_write (LOG_INFO, "index.behind", NULL, "indexing rows %llu to %llu", (unsigned long long)next_row,
+               (unsigned long long)self->state.next_row);
+    return content_index_from (self, next_row, err);
+}
+
+content_t *content_open (const content_config_t *config, err_t *err)
+{
+    content_t *self = calloc (1, sizeof *self);
+    if (!self)
+        abort ();
+    char *path = join (config->dir, "content");
+    self->index_path = join (config->dir, "index.sqlite");
+    self->cache = vector_cache_new (config->vector_memory_bytes);
+    bool made = mkdir (config->dir, 0700) == 0 || errno == EEXIST;
+    if (!made)
+        err_set_errno (err, ERR_IO, errno, "cannot make the directory %s", config->dir);
+    else
+        self->kv = content_records_open (path, &self->state, err);
+    free (path);
+    if (!self->kv || content_garbage_load (self, err) < 0 || open_index (self, err) < 0)
+        content_close (&self);
+    return self;
+}
+
+void content_close (content_t **self_p)
+{
+    content_t *self = *self_p;
+    if (!self)
+        return;
+    content_forget_changes (self);
+    content_garbage_free (self);
+    index_close (&self->index);
+    vector_cache_destroy (&self->cache);
+    kv_destroy (&self->kv);
+    free (self->written);
+    free (self->index_changes);
+    free (self->vector_changes);
+    free (self->index_path);
+    str_free (&self->key);
+    free (self);
+    *self_p = NULL;
+}
+
+content_stats_t content_stats (const content_t *self)
+{
+    content_stats_t stats = self->stats;
+    stats.garbage = self->garbage_count;
+    return stats;
+}
+
+/*  --- one segment --- */
+
+static int check_columns (const content_change_t *change, vectors_t *vectors, err_t *err)
+{
+    span_t text = change->columns[TEXT], spans = change->columns[SPANS];
+    mark_t mark;
+    size_t at = 0;
+    int more;
+    if (!text.data || chunk_spans_check (spans, text.size, err) < 0)
+        return text.data ? -1 : err_set (err, ERR_PROTOCOL, "a segment came without its text");
+    while ((more = mark_next (change->columns[MARKS], &at, &mark)) == 1)
+        ;
+    if (more < 0)
+        return err_set (err, ERR_PROTOCOL, "the marks of a segment are damaged");
+    *vectors = (vectors_t){ 0 };
+    if (!change->columns[VECTORS].data)
+        return 0;
+    if (vectors_read (change->columns[VECTORS], vectors, err) < 0)
+        return -1;
+    if (vectors->rows && vectors->rows != chunk_span_count (spans))
+        return err_set (err, ERR_PROTOCOL, "a segment of %zu chunks came with %u vectors", chunk_span_count (spans),
+                        vectors->rows);
+    return 0;
+}
+
+static index_change_t *index_change (content_t *self)
+{
+    self->index_changes = content_grow (self->index_changes, self->index_change_count, &self->index_change_room,
+                                        sizeof *self->index_changes);
+    index_change_t *change = &self->index_changes[self->index_change_count++];
+    *change = (index_change_t){ 0 };
+    return change;
+}
+
+/*  The segment that may be there under self->key: *row keeps its rows when the text and the chunks are the same; else
+ *  its rows leave the index and *row is 0. Columns that may not come again are deleted. */
+static int replace_existing (content_t *self, const content_change_t *change, uint64_t *row, err_t *err)
+{
+    str_t bytes = STR_INIT, text_bytes = STR_INIT;
+    content_segment_t old;
+    span_t text, key = str_span (&self->key);
+    int rc = -1, found = content_get (self->kv, CONTENT_SEGMENTS, key, &content_segment_shape, &old, &bytes, err);
+    *row = 0;
+    if (found <= 0) {
+        rc = found;
+        goto out;
+    }
+    if (content_get_flat (self->kv, CONTENT_TEXT, key, &text, &text_bytes, err) < 0 ||
+        chunk_spans_check (old.spans, text.size, err) < 0)
+        goto out;
+    rc = 0;
+    kv_delete (self->kv, CONTENT_MARKS, key);
+    kv_delete (self->kv, CONTENT_VECTORS, key);
+    if (span_eq (text, change->columns[TEXT]) && span_eq (old.spans, change->columns[SPANS])) {
+        *row = old.row;
+        goto out;
+    }
+    index_change_t *out = index_change (self);
+    *out = (index_change_t){ .remove = true, .user = change->job->user, .row = old.row };
+    str_add (&out->own, text);
+    str_add (&out->own, old.spans);
+    out->text = span (out->own.data, text.size);
+    out->spans = span (out->own.data + text.size, old.spans.size);
+    str_t row_key = STR_INIT;
+    content_key_row (&row_key, old.row);
+    kv_delete (self->kv, CONTENT_ROWS, str_span (&row_key));
+    str_free (&row_key);
+out:
+    str_free (&bytes);
+    str_free (&text_bytes);
+    return rc;
+}
+
+/*  Gives out rows, and says in the database and to the index whose they are. */
+static uint64_t new_rows (content_t *self, const content_change_t *change, uint32_t count)
+{
+    const wire_job_t *job = change->job;
+    uint64_t row = self->state.next_row;
+    self->state.next_row += count ? count : 1; /* an empty segment has a number of its own too */
+    self->state_changed = true;
+    content_rows_of_t rows = { job->user, job->document, job->revision, job->segment, count };
+    str_t key = STR_INIT;
+    content_key_row (&key, row);
+    content_put (self->kv, CONTENT_ROWS, str_span (&key), &content_rows_of_shape, &rows);
+    str_free (&key);
+    if (count) {
+        index_change_t *out = index_change (self);
+        *out = (index_change_t){ .user = job->user, .row = row };
+        out->text = change->columns[TEXT];
+        out->spans = change->columns[SPANS];
+    }
+    return row;
+}
+
+static void note_written (content_t *self, const wire_job_t *job, const content_segment_t *segment)
+{
+    written_t written = { job->document,       job->revision, job->segment, (uint32_t)chunk_span_count (segment->spans),
+                          segment->embeddings, segment->row };
+    for (size_t i = 0; i < self->written_count; i++) {
+        written_t *there = &self->written[i];
+        if (uuid_eq (there->document, job->document) && there->revision == job->revision &&
+            there->segment == job->segment) {
+            *there = written;
+            return;
+        }
+    }
+    self->written = content_grow (self->written, self->written_count, &self->written_room, sizeof *self->written);
+    self->written[self->written_count++] = written;
+}
+
+static int write_segment (content_t *self, content_change_t *change, err_t *err)
+{
+    const wire_job_t *job = change->job;
+    vectors_t vectors;
+    uint64_t row;
+    if (check_columns (change, &vectors, err) < 0)
+        return -1;
+    /* Written anew while its remains wait to be removed: those go first, or they would take this along. */
+    if (self->garbage_count && content_garbage_holds (self, job->document, job->revision)) {
+        if (content_flush (self, true, err) < 0)
+            return -1;
+        while (content_garbage_holds (self, job->document, job->revision))
+            if (content_tidy (self, err) < 0)
+                return -1;
+    }
+    content_key (&self->key, job->user, job->document, job->revision, job->segment);
+    if (replace_existing (self, change, &row, err) < 0)
+        return -1;
+    uint32_t chunks = (uint32_t)chunk_span_count (change->columns[SPANS]);
+    span_t key = str_span (&self->key);
+    if (!row)
+        row = new_rows (self, change, chunks);
+    content_segment_t segment = { row, job->text_offset, vectors.rows, change->columns[SPANS] };
+    content_put (self->kv, CONTENT_SEGMENTS, key, &content_segment_shape, &segment);
+    content_put_flat (self->kv, CONTENT_TEXT, key, change->columns[TEXT]);
+    if (change->columns[MARKS].size)
+        content_put_flat (self->kv, CONTENT_MARKS, key, change->columns[MARKS]);
+    if (vectors.rows) {
+        str_t record = STR_INIT;
+        stored_vectors_write (&vectors, &record);
+        kv_put (self->kv, CONTENT_VECTORS, key, str_span (&record));
+        str_free (&record);
+    }
+    note_written (self, job, &segment);
+    change->chunks = chunks;
+    change->embeddings = vectors.rows;
+    return 0;
+}
+
+/*  --- documents --- */
+
+static int by_segment (const void *a, const void *b)
+{
+    uint32_t x = ((const written_t *)a)->segment, y = ((const written_t *)b)->segment;
+    return x < y ? -1 : x > y;
+}
+
+/*  The segments of the job's revision that are committed and not written again by the open batch. */
+static int list_committed (content_t *self, const wire_job_t *job, written_t **list, size_t *count, size_t *room,
+                           err_t *err)
+{
+    str_t prefix = STR_INIT;
+    content_key_revision (&prefix, job->user, job->document, job->revision);
+    kv_iter_t *it = kv_iterate (self->kv, CONTENT_SEGMENTS);
+    int rc = 0;
+    size_t pending = *count;
+    for (it->ops->seek (it, str_span (&prefix)); it->ops->valid (it); it->ops->step (it, true)) {
+        span_t key = it->ops->key (it);
+        content_segment_t segment;
+        if (key.size != prefix.size + 4 || memcmp (key.data, prefix.data, prefix.size) != 0)
+            break;
+        if ((rc = content_decode (&content_segment_shape, it->ops->value (it), &segment, err)) < 0)
+            break;
+        written_t item = { job->document,      job->revision, 0, (uint32_t)chunk_span_count (segment.spans),
+                           segment.embeddings, segment.row };
+        for (int i = 0; i < 4; i++)
+            item.segment = item.segment << 8 | (unsigned char)key.data[prefix.size + i];
+        size_t i = 0;
+        while (i < pending && (*list)[i].segment != item.segment)
+            i++;
+        if (i < pending)
+            continue;
+        *list = content_grow (*list, *count, room, sizeof **list);
+        (*list)[(*count)++] = item;
+    }
+    if (rc == 0)
+        rc = it->ops->check (it, err);
+    kv_iter_destroy (&it);
+    str_free (&prefix);
+    return rc;
+}
+
+/*  All segments of the job's revision, in order. Caller frees. */
+static int list_segments (content_t *self, const wire_job_t *job, written_t **list, size_t *count, err_t *err)
+{
+    size_t room = 0;
+    *list = NULL;
+    *count = 0;
+    for (size_t i = 0; i < self->written_count; i++) {
+        const written_t *written = &self->written[i];
+        if (!uuid_eq (written->document, job->document) || written->revision != job->revision)
+            continue;
+        *list = content_grow (*list, *count, &room, sizeof **list);
+        (*list)[(*count)++] = *written;
+    }
+    bool is_whole = job->segments && *count == job->segments;
+    if (!is_whole && list_committed (self, job, list, count, &room, err) < 0)
+        return -1;
+    if (*count)
+        qsort (*list, *count, sizeof **list, by_segment);
+    return 0;
+}
+
+static void note_vectors (content_t *self, const wire_job_t *job, uint64_t revision, bool remove, span_t parts)
+{
+    self->vector_changes = content_grow (self->vector_changes, self->vector_change_count, &self->vector_change_room,
+                                         sizeof *self->vector_changes);
+    vector_change_t *change = &self->vector_changes[self->vector_change_count++];
+    *change = (vector_change_t){ remove, job->user, job->document, revision, STR_INIT };
+    str_add (&change->parts, parts);
+}
+
+static void put_document (content_t *self, const wire_job_t *job, const content_document_t *document)
+{
+    record_key (&self->key, job->user, job->document);
+    content_put (self->kv, CONTENT_DOCUMENTS, str_span (&self->key), &content_document_shape, document);
+}
+
+/*  The visible revision, if any, is no longer so. */
+static void retire (content_t *self, const wire_job_t *job, const content_document_t *document)
+{
+    if (!document->revision)
+        return;
+    note_vectors (self, job, document->revision, true, document->parts);
+    content_garbage_add (self, job->user, job->document, document->revision);
+}
+
+static int commit (content_t *self, content_change_t *change, const content_document_t *old, err_t *err)
+{
+    const wire_job_t *job = change->job;
+    str_t parts = STR_INIT;
+    written_t *list = NULL;
+    size_t count = 0;
+    int rc = -1;
+    content_document_t document = { .revision = job->revision,
+                                    .dropped_through = old->dropped_through,
+                                    .filename = job->filename,
+                                    .media_type = job->media_type };
+    if (list_segments (self, job, &list, &count, err) < 0)
+        goto out;
+    for (size_t i = 0; i < count && (!job->segments || list[i].segment < job->segments); i++) {
+        part_add (&parts, (part_t){ list[i].segment, document.chunks, list[i].chunks, list[i].row });
+        document.chunks += list[i].chunks;
+        document.embeddings += list[i].embeddings;
+    }
+    document.parts = str_span (&parts);
+    retire (self, job, old);
+    note_vectors (self, job, job->revision, false, document.parts);
+    put_document (self, job, &document);
+    change->chunks = document.chunks;
+    change->embeddings = document.embeddings;
+    rc = 0;
+out:
+    free (list);
+    str_free (&parts);
+    return rc;
+}
+
+static int drop_document (content_t *self, const wire_job_t *job, const content_document_t *old)
+{
+    content_document_t document = { .dropped_through = job->revision ? job->revision : UINT64_MAX };
+    if (document.dropped_through < old->revision)
+        document.dropped_through = old->revision;
+    if (document.dropped_through < old->dropped_through)
+        document.dropped_through = old->dropped_through;
+    if (old->revision)
+        note_vectors (self, job, old->revision, true, old->parts);
+    put_document (self, job, &document);
+    content_garbage_add (self, job->user, job->document, 0);
+    return 0;
+}
+
+/*  What the visible revision holds, for a job that came again after its commit. */
+static void answer_again (content_change_t *change, const content_document_t *document)
+{
+    const wire_job_t *job = change->job;
+    change->chunks = document->chunks;
+    change->embeddings = document->embeddings;
+    if (job->action == JOB_SEGMENT && !job->final) {
+        long at = part_find (document->parts, job->segment);
+        change->chunks = change->embeddings = at < 0 ? 0 : part_at (document->parts, (size_t)at).chunks;
+    }
+}
+
+static int apply (content_t *self, content_change_t *change, str_t *bytes, err_t *err)
+{
+    const wire_job_t *job = change->job;
+    content_document_t old = { 0 };
+    if (job->user.size == 0 || job->user.size > 255)
+        return err_set (err, ERR_INVALID_VALUE, "a user id has 1 to 255 bytes, not %zu", job->user.size);
+    record_key (&self->key, job->user, job->document);
+    if (content_get (self->kv, CONTENT_DOCUMENTS, str_span (&self->key), &content_document_shape, &old, bytes, err) < 0)
+        return -1;
+    bool is_late = job->revision <= old.dropped_through || job->revision < old.revision;
+    bool is_visible = job->revision == old.revision;
+    switch ((job_action_t)job->action) {
+    case JOB_SEGMENT:
+    case JOB_COMMIT:
+        if (is_late)
+            return 0;
+        if (is_visible) {
+            answer_again (change, &old);
+            return 0;
+        }
+        if (job->action == JOB_SEGMENT && write_segment (self, change, err) < 0)
+            return -1;
+        return job->action == JOB_COMMIT || job->final ? commit (self, change, &old, err) : 0;
+    case JOB_DROP_REVISION:
+        if (!is_visible && job->revision)
+            content_garbage_add (self, job->user, job->document, job->revision);
+        return 0;
+    case JOB_DROP_DOCUMENT:
+        return drop_document (self, job, &old);
+    }
+    return err_set (err, ERR_PROTOCOL, "there is no storage action %u", job->action);
+}
+
+int content_apply (content_t *self, content_change_t *changes, size_t count, err_t *err)
+{
+    str_t bytes = STR_INIT;
+    for (size_t i = 0; i < count; i++) {
+        content_change_t *change = &changes[i];
+        change->chunks = change->embeddings = 0;
+        change->rc = apply (self, change, &bytes, &change->err);
+    }
+    int rc = content_flush (self, true, err);
+    if (rc < 0 && err && err->code == ERR_CORRUPT)
+        index_discard (self->index_path); /* if it was the index, the next start makes it anew */
+    str_free (&bytes);
+    return rc;
+}

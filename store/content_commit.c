@@ -1,0 +1,147 @@
+#include "base/clock.h"
+#include "store/content_private.h"
+
+#include <stdlib.h>
+
+#define INDEX_BATCH_BYTES (4u << 20)
+
+void *content_grow (void *items, size_t count, size_t *room, size_t item_size)
+{
+    if (count < *room)
+        return items;
+    *room = *room ? 2 * *room : 16;
+    items = realloc (items, *room * item_size);
+    if (!items)
+        abort ();
+    return items;
+}
+
+void content_forget_changes (content_t *self)
+{
+    for (size_t i = 0; i < self->index_change_count; i++)
+        str_free (&self->index_changes[i].own);
+    for (size_t i = 0; i < self->vector_change_count; i++)
+        str_free (&self->vector_changes[i].parts);
+    self->index_change_count = self->vector_change_count = self->written_count = 0;
+}
+
+static int tell_index (content_t *self, err_t *err)
+{
+    for (size_t i = 0; i < self->index_change_count; i++) {
+        const index_change_t *change = &self->index_changes[i];
+        int rc = (change->remove ? index_remove : index_add) (self->index, change->user, change->row, change->text,
+                                                              change->spans, err);
+        if (rc < 0)
+            return -1;
+    }
+    return self->index_change_count ? index_commit (self->index, self->state.next_row, err) : 0;
+}
+
+/*  The cache may have begun to fill after the commit; then it holds these rows already, and takes them but once. Asked
+ *  before the commit it could be told too little. */
+static int tell_cache (content_t *self, const vector_change_t *change, str_t *key, str_t *bytes, err_t *err)
+{
+    if (!vector_cache_wants (self->cache, change->user))
+        return 0;
+    span_t parts = str_span (&change->parts);
+    for (size_t i = 0; i < part_count (parts); i++) {
+        part_t part = part_at (parts, i);
+        stored_vectors_t vectors;
+        if (change->remove) {
+            vector_cache_remove (self->cache, change->user, part.row, part.chunks);
+            continue;
+        }
+        content_key (key, change->user, change->document, change->revision, part.segment);
+        int found = kv_get (self->kv, CONTENT_VECTORS, str_span (key), bytes, err);
+        if (found < 0 || (found && stored_vectors_read (str_span (bytes), &vectors, err) < 0))
+            return -1;
+        if (found)
+            vector_cache_add (self->cache, change->user, part.row, &vectors);
+    }
+    return 0;
+}
+
+int content_flush (content_t *self, bool sync, err_t *err)
+{
+    str_t key = STR_INIT, bytes = STR_INIT;
+    int rc = -1;
+    uint64_t start = clock_mono_us ();
+    if (self->is_broken)
+        return err_set (err, ERR_IO, "the content needs a restart after an earlier error");
+    if (self->state_changed)
+        content_put (self->kv, CONTENT_META, span_str ("state"), &content_state_shape, &self->state);
+    self->state_changed = false;
+    if (kv_commit (self->kv, sync, err) < 0)
+        goto out;
+    uint64_t stored = clock_mono_us ();
+    if (tell_index (self, err) < 0)
+        goto out;
+    uint64_t indexed = clock_mono_us ();
+    for (size_t i = 0; i < self->vector_change_count; i++)
+        if (tell_cache (self, &self->vector_changes[i], &key, &bytes, err) < 0)
+            goto out;
+    self->stats.database_us += stored - start;
+    self->stats.index_us += indexed - stored;
+    self->stats.vectors_us += clock_mono_us () - indexed;
+    rc = 0;
+out:
+    self->is_broken = rc < 0;
+    content_forget_changes (self);
+    str_free (&key);
+    str_free (&bytes);
+    return rc;
+}
+
+/*  Adds the rows of one ROWS record, unless its segment was written again or removed since. */
+static int index_rows (content_t *self, uint64_t row, span_t record, str_t *bytes, str_t *text_bytes, size_t *added,
+                       err_t *err)
+{
+    content_rows_of_t rows;
+    content_segment_t segment;
+    span_t text;
+    if (content_decode (&content_rows_of_shape, record, &rows, err) < 0)
+        return -1;
+    content_key (&self->key, rows.user, rows.document, rows.revision, rows.segment);
+    int found =
+        content_get (self->kv, CONTENT_SEGMENTS, str_span (&self->key), &content_segment_shape, &segment, bytes, err);
+    if (found <= 0 || segment.row != row)
+        return found < 0 ? -1 : 0;
+    if (content_get_flat (self->kv, CONTENT_TEXT, str_span (&self->key), &text, text_bytes, err) < 0 ||
+        chunk_spans_check (segment.spans, text.size, err) < 0 ||
+        index_add (self->index, rows.user, row, text, segment.spans, err) < 0)
+        return -1;
+    *added += text.size;
+    return 0;
+}
+
+int content_index_from (content_t *self, uint64_t row, err_t *err)
+{
+    str_t bytes = STR_INIT, text = STR_INIT, from = STR_INIT;
+    kv_iter_t *it = kv_iterate (self->kv, CONTENT_ROWS);
+    int rc = -1;
+    size_t added = 0;
+    content_key_row (&from, row);
+    for (it->ops->seek (it, str_span (&from)); it->ops->valid (it); it->ops->step (it, true)) {
+        uint64_t at = 0;
+        span_t key = it->ops->key (it);
+        for (size_t i = 0; i < key.size; i++)
+            at = at << 8 | (unsigned char)key.data[i];
+        /* What is below `at` is complete: a crash between two commits goes on from there. */
+        if (added > INDEX_BATCH_BYTES) {
+            if (index_commit (self->index, at, err) < 0)
+                goto out;
+            added = 0;
+        }
+        if (index_rows (self, at, it->ops->value (it), &bytes, &text, &added, err) < 0)
+            goto out;
+    }
+    if (it->ops->check (it, err) < 0)
+        goto out;
+    rc = index_commit (self->index, self->state.next_row, err);
+out:
+    kv_iter_destroy (&it);
+    str_free (&bytes);
+    str_free (&text);
+    str_free (&from);
+    return rc;
+}

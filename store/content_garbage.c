@@ -1,0 +1,146 @@
+/*  What nobody sees any more is removed in bounded steps, between the jobs: a document of a thousand segments must not
+ *  hold up the others. The list is durable, so that a restart goes on. A crash between the database's commit and the
+ *  index's leaves rows in the index that belong to nothing; readers pass over them.
+ */
+#include "store/content_private.h"
+#include "store/records.h"
+
+#include <stdlib.h>
+
+#define STEP_BYTES (256u << 10)
+#define STEP_COUNT 64u
+
+static void remember (content_t *self, span_t user, uuid_t document, uint64_t revision)
+{
+    self->garbage = content_grow (self->garbage, self->garbage_count, &self->garbage_room, sizeof *self->garbage);
+    garbage_t *item = &self->garbage[self->garbage_count++];
+    *item = (garbage_t){ .document = document, .revision = revision };
+    str_add (&item->user, user);
+}
+
+int content_garbage_load (content_t *self, err_t *err)
+{
+    kv_iter_t *it = kv_iterate (self->kv, CONTENT_GARBAGE);
+    for (it->ops->seek (it, SPAN_EMPTY); it->ops->valid (it); it->ops->step (it, true)) {
+        span_t user, rest;
+        if (record_key_parse (it->ops->key (it), &user, &rest) == 0 && rest.size == UUID_SIZE + 8)
+            remember (self, user, record_key_id (rest),
+                      record_key_u64 (span (rest.data + UUID_SIZE, rest.size - UUID_SIZE)));
+    }
+    int rc = it->ops->check (it, err);
+    kv_iter_destroy (&it);
+    return rc;
+}
+
+void content_garbage_add (content_t *self, span_t user, uuid_t document, uint64_t revision)
+{
+    content_key_revision (&self->key, user, document, revision);
+    kv_put (self->kv, CONTENT_GARBAGE, str_span (&self->key), SPAN_EMPTY);
+    remember (self, user, document, revision);
+}
+
+bool content_garbage_holds (const content_t *self, uuid_t document, uint64_t revision)
+{
+    for (size_t i = 0; i < self->garbage_count; i++)
+        if (uuid_eq (self->garbage[i].document, document) &&
+            (self->garbage[i].revision == 0 || self->garbage[i].revision == revision))
+            return true;
+    return false;
+}
+
+void content_garbage_free (content_t *self)
+{
+    for (size_t i = 0; i < self->garbage_count; i++)
+        str_free (&self->garbage[i].user);
+    free (self->garbage);
+}
+
+/*  Deletes all records of the segment that `key` names, and notes its rows for the index. */
+static int remove_segment (content_t *self, span_t user, span_t key, span_t record, size_t *bytes, err_t *err)
+{
+    str_t text_bytes = STR_INIT;
+    content_segment_t segment;
+    span_t text;
+    int rc = -1, found = content_get_flat (self->kv, CONTENT_TEXT, key, &text, &text_bytes, err);
+    if (found < 0 || content_decode (&content_segment_shape, record, &segment, err) < 0)
+        goto out;
+    if (found && segment.spans.size) {
+        if (chunk_spans_check (segment.spans, text.size, err) < 0)
+            goto out;
+        self->index_changes = content_grow (self->index_changes, self->index_change_count, &self->index_change_room,
+                                            sizeof *self->index_changes);
+        index_change_t *change = &self->index_changes[self->index_change_count++];
+        *change = (index_change_t){ .remove = true, .row = segment.row };
+        str_add (&change->own, user);
+        str_add (&change->own, text);
+        str_add (&change->own, segment.spans);
+        change->user = span (change->own.data, user.size);
+        change->text = span (change->own.data + user.size, text.size);
+        change->spans = span (change->own.data + user.size + text.size, segment.spans.size);
+    }
+    kv_delete (self->kv, CONTENT_TEXT, key);
+    kv_delete (self->kv, CONTENT_MARKS, key);
+    kv_delete (self->kv, CONTENT_VECTORS, key);
+    kv_delete (self->kv, CONTENT_SEGMENTS, key);
+    str_t row = STR_INIT;
+    content_key_row (&row, segment.row);
+    kv_delete (self->kv, CONTENT_ROWS, str_span (&row));
+    str_free (&row);
+    *bytes += text.size;
+    rc = 0;
+out:
+    str_free (&text_bytes);
+    return rc;
+}
+
+/*  Removes segments of the oldest garbage until *bytes is past the step. 1: all of it is gone. */
+static int remove_some (content_t *self, const garbage_t *garbage, size_t *bytes, err_t *err)
+{
+    span_t user = str_span (&garbage->user);
+    str_t prefix = STR_INIT;
+    if (garbage->revision)
+        content_key_revision (&prefix, user, garbage->document, garbage->revision);
+    else
+        record_key (&prefix, user, garbage->document);
+    kv_iter_t *it = kv_iterate (self->kv, CONTENT_SEGMENTS);
+    int rc = 1;
+    for (it->ops->seek (it, str_span (&prefix)); rc == 1 && it->ops->valid (it); it->ops->step (it, true)) {
+        span_t key = it->ops->key (it);
+        if (key.size < prefix.size || memcmp (key.data, prefix.data, prefix.size) != 0)
+            break;
+        if (*bytes > STEP_BYTES)
+            rc = 0;
+        else if (remove_segment (self, user, key, it->ops->value (it), bytes, err) < 0)
+            rc = -1;
+    }
+    if (rc >= 0 && it->ops->check (it, err) < 0)
+        rc = -1;
+    kv_iter_destroy (&it);
+    str_free (&prefix);
+    return rc;
+}
+
+int content_tidy (content_t *self, err_t *err)
+{
+    size_t bytes = 0, done = 0;
+    while (done < self->garbage_count && done < STEP_COUNT && bytes <= STEP_BYTES) {
+        const garbage_t *garbage = &self->garbage[done];
+        int rc = remove_some (self, garbage, &bytes, err);
+        if (rc < 0)
+            return -1;
+        if (rc == 0)
+            break;
+        content_key_revision (&self->key, str_span (&garbage->user), garbage->document, garbage->revision);
+        kv_delete (self->kv, CONTENT_GARBAGE, str_span (&self->key));
+        done++;
+    }
+    /* A power cut brings it back, to be removed again: no sync. */
+    if (content_flush (self, false, err) < 0)
+        return -1;
+    for (size_t i = 0; i < done; i++)
+        str_free (&self->garbage[i].user);
+    self->garbage_count -= done;
+    if (done)
+        memmove (self->garbage, self->garbage + done, self->garbage_count * sizeof *self->garbage);
+    return self->garbage_count > 0;
+}
