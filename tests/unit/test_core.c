@@ -393,6 +393,50 @@ static void a_lost_extract_goes_on_after_its_last_segment (void **state)
     world_stop (&world);
 }
 
+static void a_costly_task_goes_on_after_its_stored_prefix_when_the_broker_dies (void **state)
+{
+    world_t world;
+    uuid_t workers[STAGE_COUNT], task;
+    frames_t job;
+    (void) state;
+    world_start (&world, NULL);
+    hire (&world, workers);
+    world_submit (&world, "ann", "long", 0, NULL, &task);
+    assert_true (world_hear (&world, WIRE_KIND_JOB, workers[0], &job));
+    buf_t *payload[] = { buf_copy (SPAN_LIT ("some text")), buf_copy (SPAN_LIT ("marks")) };
+    for (uint32_t segment = 0; segment < 3; segment++) {
+        char cursor[16];
+        snprintf (cursor, sizeof cursor, "page=%u", segment + 2);
+        wire_result_t part = { .worker = workers[0],
+                               .epoch = job.msg.job.epoch,
+                               .number = job.msg.job.number,
+                               .task = task,
+                               .segment = segment,
+                               .outcome = RESULT_PART,
+                               .cost_us = 200000,
+                               .permille = 100 * (segment + 1),
+                               .text_offset = 9 * segment,
+                               .cursor = span_str (cursor),
+                               .columns = COLUMN_TEXT | COLUMN_MARKS };
+        world_say (&world, &(wire_msg_t) { .kind = WIRE_KIND_RESULT, .result = part }, payload, 2);
+        world_turn (&world);
+        if (segment == 1)
+            work_all (&world, workers); /* segments 0 and 1 are stored, 2 is not */
+    }
+    frames_clear (&job);
+    buf_unref (&payload[0]);
+    buf_unref (&payload[1]);
+    world_restart (&world, false);
+    assert_string_equal (world_status (&world, "ann", task), "processing");
+    uuid_t again = world_worker (&world, STAGE_EXTRACT, 1);
+    assert_true (world_hear (&world, WIRE_KIND_JOB, again, &job));
+    assert_int_equal (job.msg.job.first_segment, 2);
+    assert_int_equal (job.msg.job.text_offset, 18);
+    assert_true (span_is (job.msg.job.cursor, "page=3"));
+    frames_clear (&job);
+    world_stop (&world);
+}
+
 static void higher_priority_goes_first_and_positions_say_so (void **state)
 {
     world_t world;
@@ -567,6 +611,7 @@ int main (void)
         cmocka_unit_test (a_segment_that_stays_bad_makes_the_task_partial),
         cmocka_unit_test (extract_is_held_back_by_its_window),
         cmocka_unit_test (a_lost_extract_goes_on_after_its_last_segment),
+        cmocka_unit_test (a_costly_task_goes_on_after_its_stored_prefix_when_the_broker_dies),
         cmocka_unit_test (higher_priority_goes_first_and_positions_say_so),
         cmocka_unit_test (deleting_a_document_waits_for_storage_and_leaves_nothing),
         cmocka_unit_test (the_same_idempotency_key_gets_the_same_answer),
