@@ -1,0 +1,282 @@
+/*  atoms.c: one pass finds sentences and counts tokens.
+ *
+ *  A sentence ends at a stop that a blank follows, unless the next word goes on in lower case or the stop belongs to an
+ *  initial or an abbreviation ("J. S. Bach", "e.g. this"); at a full stop of a script without spaces; at a blank
+ *  line. Line feeds alone end none: most plain texts are wrapped. Sentences too long for a chunk (tables, code, lists,
+ *  texts without stops) are cut at line feeds, blanks, ICU's word borders, characters, whichever comes first.
+ */
+#include "stages/chunk/atoms.h"
+#include "stages/chunk/chars.h"
+
+#include <stdlib.h>
+#include <unicode/ubrk.h>
+#include <unicode/utext.h>
+
+#define LETTERS_A_TOKEN  7u
+#define UNSPACED_A_TOKEN 3u
+
+void atoms_free (atoms_t *self)
+{
+    free (self->items);
+    *self = (atoms_t){ 0 };
+}
+
+static void push (atoms_t *self, atom_t atom)
+{
+    if (self->count == self->room) {
+        self->room = self->room ? self->room * 2 : 64;
+        self->items = realloc (self->items, self->room * sizeof *self->items);
+        if (!self->items)
+            abort ();
+    }
+    self->items[self->count++] = atom;
+}
+
+static inline char_class_t class_at (span_t text, size_t at, size_t to, size_t *width)
+{
+    unsigned char c = (unsigned char)text.data[at];
+    if (c < 0x80) {
+        *width = 1;
+        return (char_class_t)char_ascii[c];
+    }
+    return char_class ((const unsigned char *)text.data + at, to - at, width);
+}
+
+/*  Tokens of what was read so far. */
+typedef struct {
+    uint32_t tokens;
+    uint32_t letters; /* of the word under way, in sevenths and thirds … */
+    uint32_t unspaced;
+    bool other; /* within a run of punctuation */
+} counter_t;
+
+static inline void count_char (counter_t *self, char_class_t class)
+{
+    if (class == CHAR_LETTER) {
+        self->tokens += self->letters == 0;
+        self->letters = self->letters + 1 == LETTERS_A_TOKEN ? 0 : self->letters + 1;
+        self->other = false;
+        return;
+    }
+    self->letters = 0;
+    if (class == CHAR_UNSPACED) {
+        self->tokens += self->unspaced == 0;
+        self->unspaced = self->unspaced + 1 == UNSPACED_A_TOKEN ? 0 : self->unspaced + 1;
+        self->other = false;
+        return;
+    }
+    self->unspaced = 0;
+    if (class == CHAR_WIDE) {
+        self->tokens++;
+        self->other = false;
+    } else if (class == CHAR_SPACE || class == CHAR_LINE)
+        self->other = false;
+    else {
+        self->tokens += !self->other;
+        self->other = true;
+    }
+}
+
+static bool is_blank (char_class_t class)
+{
+    return class == CHAR_SPACE || class == CHAR_LINE;
+}
+
+/*  First character from `at` on that is no blank; *lines counts the line feeds on the way. */
+static size_t skip_blanks (span_t text, size_t at, size_t to, unsigned *lines)
+{
+    while (at < to) {
+        size_t width;
+        char_class_t class = class_at (text, at, to, &width);
+        if (!is_blank (class))
+            break;
+        *lines += class == CHAR_LINE;
+        at += width;
+    }
+    return at;
+}
+
+/*  --- sentences that are too long --- */
+
+/*  The last border of ICU's kind before or at `limit`, or 0 when there is none after `from`. */
+static size_t icu_border (span_t text, size_t from, size_t limit, size_t to, UBreakIteratorType type)
+{
+    UErrorCode status = U_ZERO_ERROR;
+    size_t border = 0;
+    UText *utext = utext_openUTF8 (NULL, text.data + from, (int64_t)(to - from), &status);
+    UBreakIterator *breaks = ubrk_open (type, "", NULL, 0, &status);
+    if (U_SUCCESS (status))
+        ubrk_setUText (breaks, utext, &status);
+    if (U_SUCCESS (status)) {
+        int32_t at = ubrk_preceding (breaks, (int32_t)(limit - from) + 1);
+        if (at != UBRK_DONE && at > 0)
+            border = from + (size_t)at;
+    }
+    if (breaks)
+        ubrk_close (breaks);
+    if (utext)
+        utext_close (utext);
+    return border;
+}
+
+/*  Where the piece that starts at `from` ends: after at most piece_tokens, at the best border on the way. */
+static size_t piece_end (const atoms_t *self, span_t text, size_t from, size_t to, uint32_t *tokens)
+{
+    counter_t counter = { 0 };
+    size_t at = from, line = 0, blank = 0;
+    uint32_t line_tokens = 0, blank_tokens = 0;
+    while (at < to) {
+        size_t width;
+        char_class_t class = class_at (text, at, to, &width);
+        if (class == CHAR_LINE && counter.tokens) {
+            line = at;
+            line_tokens = counter.tokens;
+        } else if (class == CHAR_SPACE && counter.tokens) {
+            blank = at;
+            blank_tokens = counter.tokens;
+        }
+        counter_t before = counter;
+        count_char (&counter, class);
+        if (counter.tokens > self->piece_tokens) {
+            counter = before;
+            break;
+        }
+        at += width;
+    }
+    *tokens = counter.tokens;
+    if (at == to)
+        return to;
+    if (line_tokens * 2 > self->piece_tokens || (line && !blank)) {
+        *tokens = line_tokens;
+        return line;
+    }
+    if (blank) {
+        *tokens = blank_tokens;
+        return blank;
+    }
+    /* Look no further than needed: the run may be the whole segment. */
+    size_t window = at + 64 < to ? at + 64 : to;
+    while (window < to && ((unsigned char)text.data[window] & 0xc0) == 0x80)
+        window++;
+    size_t border = icu_border (text, from, at, window, UBRK_WORD);
+    if (!border)
+        border = icu_border (text, from, at, window, UBRK_CHARACTER);
+    if (!border)
+        return at;
+    counter = (counter_t){ 0 };
+    for (size_t i = from, width; i < border; i += width)
+        count_char (&counter, class_at (text, i, to, &width));
+    *tokens = counter.tokens;
+    return border;
+}
+
+static void push_pieces (atoms_t *self, span_t text, size_t from, size_t to, border_t border)
+{
+    unsigned lines = 0;
+    while (from < to) {
+        uint32_t tokens;
+        size_t end = piece_end (self, text, from, to, &tokens);
+        push (self, (atom_t){ (uint32_t)from, (uint32_t)end, tokens ? tokens : 1, BORDER_WORD });
+        from = skip_blanks (text, end, to, &lines);
+    }
+    self->items[self->count - 1].border = border;
+}
+
+static void push_sentence (atoms_t *self, span_t text, size_t from, size_t to, uint32_t tokens, border_t border)
+{
+    if (tokens > self->atom_tokens)
+        push_pieces (self, text, from, to, border);
+    else
+        push (self, (atom_t){ (uint32_t)from, (uint32_t)to, tokens ? tokens : 1, border });
+}
+
+/*  --- sentences --- */
+
+static bool is_lower (span_t text, size_t at, size_t to)
+{
+    return at < to && text.data[at] >= 'a' && text.data[at] <= 'z';
+}
+
+/*  True when the stop at `stop` ends an initial or a dotted abbreviation: a single letter stands before it. */
+static bool is_initial (span_t text, size_t from, size_t stop)
+{
+    if (stop == from || text.data[stop] != '.')
+        return false;
+    size_t at = stop - 1;
+    if (char_ascii[(unsigned char)text.data[at] & 0x7f] != CHAR_LETTER || (unsigned char)text.data[at] >= 0x80 ||
+        (text.data[at] >= '0' && text.data[at] <= '9'))
+        return false;
+    if (at == from)
+        return true;
+    unsigned char before = (unsigned char)text.data[at - 1];
+    return before < 0x80 && char_ascii[before] != CHAR_LETTER;
+}
+
+/*  A stop at `at`: passes it, its like and closers; returns where the sentence ends, or 0 when it goes on. */
+static size_t pass_stop (span_t text, size_t from, size_t at, size_t to, size_t *next, counter_t *counter)
+{
+    size_t stop = at, end = at;
+    bool full = false;
+    while (end < to) {
+        size_t width;
+        char_class_t class = class_at (text, end, to, &width);
+        if (class != CHAR_STOP && class != CHAR_FULLSTOP && class != CHAR_CLOSER)
+            break;
+        full |= class == CHAR_FULLSTOP;
+        count_char (counter, class);
+        end += width;
+    }
+    *next = end;
+    if (full || end == to)
+        return end;
+    size_t width;
+    if (!is_blank (class_at (text, end, to, &width)))
+        return 0;
+    unsigned lines = 0;
+    size_t after = skip_blanks (text, end, to, &lines);
+    if (lines < 2 && text.data[stop] == '.' && (is_lower (text, after, to) || is_initial (text, from, stop)))
+        return 0;
+    return end;
+}
+
+void atoms_scan (atoms_t *self, span_t text, size_t from, size_t to, border_t border)
+{
+    size_t first = self->count;
+    unsigned lines = 0;
+    size_t at = from = skip_blanks (text, from, to, &lines);
+    size_t solid = at; /* end of the last character that is no blank */
+    counter_t counter = { 0 };
+    while (at < to) {
+        size_t width;
+        char_class_t class = class_at (text, at, to, &width);
+        if (class == CHAR_STOP || class == CHAR_FULLSTOP) {
+            size_t next;
+            size_t end = pass_stop (text, from, at, to, &next, &counter);
+            at = solid = next;
+            if (!end)
+                continue;
+            lines = 0;
+            at = skip_blanks (text, end, to, &lines);
+            push_sentence (self, text, from, end, counter.tokens, lines > 1 ? BORDER_PARAGRAPH : BORDER_SENTENCE);
+        } else if (class == CHAR_LINE) {
+            lines = 0;
+            count_char (&counter, class);
+            at = skip_blanks (text, at, to, &lines);
+            if (lines < 2 && at < to)
+                continue;
+            push_sentence (self, text, from, solid, counter.tokens, BORDER_PARAGRAPH);
+        } else {
+            count_char (&counter, class);
+            at += width;
+            if (class != CHAR_SPACE)
+                solid = at;
+            continue;
+        }
+        from = solid = at;
+        counter = (counter_t){ 0 };
+    }
+    if (solid > from)
+        push_sentence (self, text, from, solid, counter.tokens, BORDER_PARAGRAPH);
+    if (self->count > first)
+        self->items[self->count - 1].border = border;
+}
