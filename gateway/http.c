@@ -1,0 +1,440 @@
+/*  libmicrohttpd calls the handler for each request: once with the headers, then with pieces of the body, then with
+ * none left. An exchange_t carries a request through that. When the answer has to come from elsewhere the connection is
+ *  suspended, and resumed by the answer; the handler is then called once more and queues it.
+ *
+ *  Slow clients: an idle connection and a body that does not move are ended by libmicrohttpd's own timeout, which any
+ *  single byte defers; a request line and headers that trickle in are ended by the deadlines kept here.
+ */
+#include "gateway/http.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "gateway/http_body.h"
+#include "gateway/http_guard.h"
+#include "gateway/http_listen.h"
+#include "gateway/linger.h"
+#include "gateway/problem.h"
+#include "gateway/streams.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define CONNECTIONS      8192u
+#define CONNECTION_BYTES 65536u /* for headers and a block of the body */
+#define IDLE_S           60u
+#define HEADER_MS        10000 /* from the connection, or the request line, to the end of the headers */
+#define BETWEEN_MS       (IDLE_S * 1000 + HEADER_MS)
+#define REAP_MS          1000
+
+typedef struct conn {
+    struct conn *next, **link;
+    int fd;
+    uint64_t deadline_ms; /* 0: none */
+} conn_t;
+
+typedef struct {
+    request_t request; /* first: the dispatcher knows only this */
+    http_t *http;
+    struct MHD_Connection *connection;
+    conn_t *conn;
+    bool begun; /* the headers were seen */
+    bool given; /* the dispatcher has it */
+    bool suspended;
+    bool refused; /* a problem was answered before the body was read */
+    err_t err;    /* of the target; code ERR_NONE: none */
+    http_guard_t guard;
+    http_body_t body;
+    struct MHD_Response *response; /* the answer, once it is there */
+    int status;
+} exchange_t;
+
+struct http {
+    gateway_t *gateway;
+    http_listen_t listen;
+    struct MHD_Daemon *daemon;
+    int epoll_fd;
+    streams_t *streams;
+    linger_set_t *lingering;
+    conn_t *conns;
+    uint64_t reap_ms;
+    size_t in_hand;
+    bool resumed; /* the daemon has something to do at once */
+    bool draining;
+};
+
+/*  --- answers --- */
+
+static enum MHD_Result queue (exchange_t *self)
+{
+    if (self->http->draining)
+        MHD_add_response_header (self->response, "Connection", "close");
+    enum MHD_Result result = MHD_queue_response (self->connection, (unsigned)self->status, self->response);
+    MHD_destroy_response (self->response);
+    self->response = NULL;
+    return result;
+}
+
+static void drop_buf (void *arg)
+{
+    buf_t *buf = arg;
+    buf_unref (&buf);
+}
+
+static struct MHD_Response *make_response (const reply_t *reply)
+{
+    struct MHD_Response *response;
+    if (reply->fd >= 0)
+        response = MHD_create_response_from_fd64 (reply->fd_bytes, reply->fd);
+    else
+        response = MHD_create_response_from_buffer_with_free_callback_cls (
+            buf_size (reply->body), reply->body ? buf_bytes (reply->body) : "", drop_buf, buf_ref (reply->body));
+    if (!response)
+        abort ();
+    if (reply->media_type)
+        MHD_add_response_header (response, "Content-Type", reply->media_type);
+    for (size_t i = 0; i < reply->header_count; i++) {
+        char value[1024]; /* libmicrohttpd wants a C string; what is no header value is left out */
+        snprintf (value, sizeof value, "%.*s", SPAN_ARG (reply->headers[i].value));
+        MHD_add_response_header (response, reply->headers[i].name, value);
+    }
+    return response;
+}
+
+static void set_response (exchange_t *self, struct MHD_Response *response, int status)
+{
+    self->response = response;
+    self->status = status;
+    if (!self->suspended)
+        return;
+    self->suspended = false;
+    self->http->in_hand--;
+    self->http->resumed = true;
+    MHD_resume_connection (self->connection);
+}
+
+static void answer (request_t *request, const reply_t *reply)
+{
+    exchange_t *self = (exchange_t *)request;
+    set_response (self, make_response (reply), reply->status);
+}
+
+static void stream (request_t *request)
+{
+    exchange_t *self = (exchange_t *)request;
+    set_response (self,
+                  streams_open (self->http->streams, self->connection, args_id (&request->args, ARG_TASK),
+                                request->headers[HEADER_LAST_EVENT_ID]),
+                  200);
+}
+
+/*  --- requests --- */
+
+static void take_headers (exchange_t *self)
+{
+    static const char *const names[HEADER_COUNT] = {
+#define HEADER_NAME(sym, name) name,
+        REQUEST_HEADERS (HEADER_NAME)
+#undef HEADER_NAME
+    };
+    for (int i = 0; i < HEADER_COUNT; i++) {
+        const char *value = NULL;
+        size_t size = 0;
+        if (MHD_lookup_connection_value_n (self->connection, MHD_HEADER_KIND, names[i], strlen (names[i]), &value,
+                                           &size) == MHD_YES)
+            self->request.headers[i] = span (value, size);
+    }
+}
+
+/*  -1: it was answered. */
+static int check (exchange_t *self, const char *method)
+{
+    request_t *request = &self->request;
+    const http_guard_t *guard = &self->guard;
+    err_t err;
+    if (self->err.code != ERR_NONE || http_guard_check (&self->guard, self->connection, &self->err) == -1) {
+        request_problem_err (request, &self->err);
+        return -1;
+    }
+    take_headers (self);
+    request->method = method_parse (span_str (method));
+    if (dispatch_begin (request) == -1)
+        return -1;
+    if (guard->has_length && guard->length > http_body_max (request)) {
+        request_problem (request, ERR_BODY_TOO_LARGE, "This path takes bodies of up to %llu bytes.",
+                         (unsigned long long)http_body_max (request));
+        return -1;
+    }
+    if (request->route->body == BODY_UPLOAD && !guard->has_length && !guard->is_chunked) {
+        request_problem (request, ERR_LENGTH_REQUIRED, "A document needs a Content-Length, or chunked encoding.");
+        return -1;
+    }
+    if (http_body_start (&self->body, request, self->connection, &err) == -1) {
+        request_problem_err (request, &err);
+        return -1;
+    }
+    return 0;
+}
+
+static enum MHD_Result begin (exchange_t *self, const char *method)
+{
+    self->begun = true;
+    self->conn->deadline_ms = 0;
+    if (check (self, method) == 0)
+        return MHD_YES;
+    /* What follows of this request is not read, and after broken framing nobody knows where the next one begins. */
+    bool unread = self->guard.is_chunked || self->guard.length;
+    if (unread || self->err.code != ERR_NONE) {
+        MHD_add_response_header (self->response, "Connection", "close");
+        linger_add (self->http->lingering, self->conn->fd, clock_mono_ms ());
+    }
+    return queue (self);
+}
+
+/*  libmicrohttpd takes no answer in the middle of a body. To wait for an end that may never come would be to read what
+ *  was refused: so the answer is written past it, and the connection closed. */
+static enum MHD_Result refuse (exchange_t *self, const err_t *err)
+{
+    str_t body = STR_INIT, text = STR_INIT;
+    problem_write (&body, err->code, 0, span_str (err->message));
+    str_format (&text,
+                "HTTP/1.1 %d Refused\r\nContent-Type: %s\r\nContent-Length: %zu\r\nConnection: close\r\n%s\r\n%.*s",
+                err_status (err->code), PROBLEM_MEDIA_TYPE, body.size,
+                err_status (err->code) == 503 ? "Retry-After: 1\r\n" : "", SPAN_ARG (str_span (&body)));
+    ssize_t sent = send (self->conn->fd, text.data, text.size, MSG_DONTWAIT | MSG_NOSIGNAL);
+    (void)sent; /* a client that takes nothing gets nothing */
+    linger_add (self->http->lingering, self->conn->fd, clock_mono_ms ());
+    str_free (&body);
+    str_free (&text);
+    return MHD_NO;
+}
+
+static enum MHD_Result end (exchange_t *self)
+{
+    self->given = true;
+    http_body_end (&self->body);
+    if (self->response)
+        return queue (self);
+    self->suspended = true;
+    self->http->in_hand++;
+    MHD_suspend_connection (self->connection);
+    return MHD_YES;
+}
+
+static enum MHD_Result handle (void *arg, struct MHD_Connection *connection, const char *url, const char *method,
+                               const char *version, const char *data, size_t *size, void **exchange_p)
+{
+    exchange_t *self = *exchange_p;
+    err_t err;
+    if (!self->begun)
+        return begin (self, method);
+    if (self->response)
+        return queue (self);
+    if (self->given)
+        return MHD_YES;
+    if (!*size)
+        return end (self);
+    if (http_body_add (&self->body, span (data, *size), &err) == -1)
+        return refuse (self, &err);
+    *size = 0;
+    return MHD_YES;
+}
+
+/*  The request line has been read: the first that is known of a request, and the raw form of its target. */
+static void *start (void *arg, const char *target, struct MHD_Connection *connection)
+{
+    http_t *http = arg;
+    exchange_t *self = calloc (1, sizeof *self);
+    if (!self)
+        abort ();
+    self->http = http;
+    self->connection = connection;
+    self->conn = MHD_get_connection_info (connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
+    self->conn->deadline_ms = clock_mono_ms () + HEADER_MS;
+    self->request.gateway = http->gateway;
+    self->request.answer = answer;
+    self->request.stream = stream;
+    self->request.takes_forms = true;
+    request_target (&self->request, span_str (target), &self->err);
+    return self;
+}
+
+static void completed (void *arg, struct MHD_Connection *connection, void **exchange_p,
+                       enum MHD_RequestTerminationCode code)
+{
+    exchange_t *self = *exchange_p;
+    *exchange_p = NULL;
+    if (!self)
+        return;
+    self->conn->deadline_ms = clock_mono_ms () + BETWEEN_MS;
+    if (self->response)
+        MHD_destroy_response (self->response);
+    http_body_free (&self->body);
+    request_free (&self->request);
+    free (self);
+}
+
+/*  --- connections --- */
+
+static void connection_changed (void *arg, struct MHD_Connection *connection, void **conn_p,
+                                enum MHD_ConnectionNotificationCode code)
+{
+    http_t *http = arg;
+    conn_t *self = *conn_p;
+    if (code == MHD_CONNECTION_NOTIFY_STARTED) {
+        self = calloc (1, sizeof *self);
+        if (!self)
+            abort ();
+        self->fd = MHD_get_connection_info (connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
+        self->deadline_ms = clock_mono_ms () + HEADER_MS;
+        self->next = http->conns;
+        self->link = &http->conns;
+        if (self->next)
+            self->next->link = &self->next;
+        http->conns = self;
+        *conn_p = self;
+    } else if (self) {
+        *self->link = self->next;
+        if (self->next)
+            self->next->link = self->link;
+        *conn_p = NULL;
+        free (self);
+    }
+}
+
+static void reap (http_t *self, uint64_t now_ms)
+{
+    if (now_ms < self->reap_ms)
+        return;
+    self->reap_ms = now_ms + REAP_MS;
+    for (conn_t *conn = self->conns; conn; conn = conn->next)
+        if (conn->deadline_ms && now_ms >= conn->deadline_ms) {
+            shutdown (conn->fd, SHUT_RDWR);
+            conn->deadline_ms = 0;
+        }
+}
+
+static void log_line (void *arg, const char *format, va_list args)
+{
+    char text[512];
+    vsnprintf (text, sizeof text, format, args);
+    log_write (LOG_DEBUG, "libmicrohttpd", NULL, "%s", text);
+}
+
+/*  --- life --- */
+
+static void allow_connections (void)
+{
+    struct rlimit limit;
+    if (getrlimit (RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit (RLIMIT_NOFILE, &limit);
+    }
+}
+
+http_t *http_new (gateway_t *gateway, const char *address, err_t *err)
+{
+    http_t *self = calloc (1, sizeof *self);
+    if (!self)
+        abort ();
+    self->gateway = gateway;
+    self->listen.fd = -1;
+    allow_connections ();
+    if (http_listen (&self->listen, address, err) == -1)
+        goto fail;
+    self->streams = streams_new (gateway->feed);
+    self->lingering = linger_new ();
+    if (!self->lingering) {
+        err_set (err, ERR_IO, "cannot make a poll set");
+        goto fail;
+    }
+    self->daemon =
+        MHD_start_daemon (MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL, handle, self,
+                          MHD_OPTION_LISTEN_SOCKET, self->listen.fd, MHD_OPTION_CONNECTION_LIMIT, CONNECTIONS,
+                          MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_BYTES, MHD_OPTION_CONNECTION_TIMEOUT,
+                          IDLE_S, MHD_OPTION_NOTIFY_COMPLETED, completed, self, MHD_OPTION_NOTIFY_CONNECTION,
+                          connection_changed, self, MHD_OPTION_URI_LOG_CALLBACK, start, self,
+                          MHD_OPTION_EXTERNAL_LOGGER, log_line, NULL, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_END);
+    if (!self->daemon) {
+        err_set (err, ERR_IO, "cannot start the HTTP server");
+        goto fail;
+    }
+    self->listen.fd = -1; /* it is the daemon's now */
+    self->epoll_fd = MHD_get_daemon_info (self->daemon, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd;
+    return self;
+fail:
+    http_destroy (&self);
+    return NULL;
+}
+
+void http_destroy (http_t **self_p)
+{
+    http_t *self = *self_p;
+    *self_p = NULL;
+    if (!self)
+        return;
+    if (self->daemon)
+        MHD_stop_daemon (self->daemon);
+    if (self->listen.fd != -1)
+        close (self->listen.fd);
+    linger_destroy (&self->lingering);
+    streams_destroy (&self->streams);
+    free (self);
+}
+
+const char *http_url (const http_t *self)
+{
+    return self->listen.url;
+}
+
+void http_drain (http_t *self)
+{
+    self->draining = true;
+    self->resumed = true;
+    streams_end (self->streams);
+    MHD_socket fd = MHD_quiesce_daemon (self->daemon);
+    if (fd != MHD_INVALID_SOCKET)
+        close (fd);
+}
+
+size_t http_in_hand (const http_t *self)
+{
+    return self->in_hand + streams_count (self->streams);
+}
+
+void http_items (const http_t *self, zmq_pollitem_t items[HTTP_ITEMS])
+{
+    items[0] = (zmq_pollitem_t){ .fd = self->epoll_fd, .events = ZMQ_POLLIN };
+    items[1] = (zmq_pollitem_t){ .fd = linger_fd (self->lingering), .events = ZMQ_POLLIN };
+}
+
+/*  The daemon's own wish: 0 when it has work left over. */
+static uint64_t daemon_deadline (const http_t *self, uint64_t now_ms)
+{
+    MHD_UNSIGNED_LONG_LONG wait_ms;
+    return MHD_get_timeout (self->daemon, &wait_ms) == MHD_YES ? now_ms + wait_ms : UINT64_MAX;
+}
+
+void http_turn (http_t *self, const zmq_pollitem_t items[HTTP_ITEMS], uint64_t now_ms)
+{
+    reap (self, now_ms);
+    self->resumed |= streams_turn (self->streams, now_ms);
+    if (self->resumed || items[0].revents || daemon_deadline (self, now_ms) <= now_ms) {
+        self->resumed = false;
+        MHD_run (self->daemon);
+    }
+    linger_turn (self->lingering, now_ms);
+}
+
+uint64_t http_deadline (const http_t *self, uint64_t now_ms)
+{
+    uint64_t times[] = { self->resumed ? now_ms : UINT64_MAX, self->conns ? self->reap_ms : UINT64_MAX,
+                         daemon_deadline (self, now_ms), streams_deadline (self->streams),
+                         linger_deadline (self->lingering) };
+    uint64_t soonest = UINT64_MAX;
+    for (size_t i = 0; i < sizeof times / sizeof times[0]; i++)
+        if (times[i] < soonest)
+            soonest = times[i];
+    return soonest;
+}

@@ -1,0 +1,32 @@
+/*  http_body.h: the body of an HTTP request on its way in: a JSON text, a raw document, or a form with a document. */
+#ifndef GATEWAY_HTTP_BODY_H
+#define GATEWAY_HTTP_BODY_H
+
+#include "gateway/dispatch.h"
+#include "gateway/upload.h"
+
+#include <microhttpd.h>
+
+typedef struct {
+    request_t *request;
+    uint64_t size;
+    str_t text;       /* JSON, or the value of the form field at hand */
+    upload_t *upload; /* NULL: it is no upload */
+    struct MHD_PostProcessor *form;
+    str_t field; /* name of the form field at hand; empty: none */
+    bool has_file;
+    err_t err; /* of a form's parts; code ERR_NONE: none */
+} http_body_t;
+
+/*  Ready for the body of `request`, whose route is known. -1 with ERR_MALFORMED: the form cannot be read. */
+int http_body_start (http_body_t *self, request_t *request, struct MHD_Connection *connection, err_t *err);
+/*  More of it. -1 with ERR_BODY_TOO_LARGE, or what else went wrong with the part at hand. */
+int http_body_add (http_body_t *self, span_t bytes, err_t *err);
+/*  All is there: runs the request, or answers it with the problem. */
+void http_body_end (http_body_t *self);
+void http_body_free (http_body_t *self);
+
+/*  Most bytes the body of a request may have, by its route. */
+uint64_t http_body_max (const request_t *request);
+
+#endif
