@@ -6,6 +6,7 @@
 
 #define FIRST_ORDER (1ull << 30)
 #define RATE_MS     1000u
+#define EXPIRE_MS   60000u
 
 const core_config_t core_config_default = {
     .data_dir = ".",
@@ -231,6 +232,7 @@ void core_destroy (core_t **self_p)
     for (size_t i = 0; i < self->question_count; i++)
         frames_clear (&self->questions[i].in);
     free (self->questions);
+    str_free (&self->expired_to);
     str_free (&self->key);
     str_free (&self->value);
     free (self);
@@ -331,6 +333,10 @@ static void due (core_t *self)
     if (self->now >= self->check_at) {
         self->check_at = self->now + self->config.beat_ms / 2;
         jobs_check_workers (self);
+    }
+    if (self->now >= self->expire_at) {
+        self->expire_at = self->now + EXPIRE_MS;
+        requests_expire (self);
     }
     if (self->now >= self->rate_at) {
         self->rate_at = self->now + RATE_MS;

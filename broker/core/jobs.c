@@ -367,8 +367,11 @@ static void unit_failed (core_t *self, job_t *job, span_t code, span_t message, 
 {
     unit_t *unit = job->unit;
     task_t *task = job->task;
-    if (task)
+    if (task) {
         events_note (self, task, lost ? "lost" : "failed", job, code, message, 0);
+        events_flush (self, task); /* what went wrong shall be known also after a crash */
+        task_save (self, task);
+    }
     stage_t stage = (stage_t)unit->stage;
     uint32_t segment = unit->kind == UNIT_SEGMENT ? ((segment_t *)unit)->number : 0;
     log_write (LOG_WARN, lost ? "job_lost" : "job_failed",

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 
 #define DEFAULT_PRIORITY 5u
+#define IDEMPOTENCY_MS   (24u * 3600u * 1000u)
+#define EXPIRE_SCAN      1000
 #define PENDING_MAX      4000000u /* of one user; each costs the broker about 200 bytes of memory */
 
 /*  Who asked, and how to answer. */
@@ -63,6 +65,27 @@ static bool answered_before (core_t *self, const asker_t *asker)
     }
     str_free (&bytes);
     return found != 0;
+}
+
+/*  First answers are kept for a day: a client that retries does so within minutes. A bounded walk, that goes on where
+ *  the last one stopped. */
+void requests_expire (core_t *self)
+{
+    kv_iter_t *iter = kv_iterate (self->kv, FAMILY_IDEMPOTENCY);
+    iter->ops->seek (iter, str_span (&self->expired_to));
+    str_clear (&self->expired_to);
+    for (int i = 0; i < EXPIRE_SCAN && iter->ops->valid (iter); i++, iter->ops->step (iter, true)) {
+        record_first_answer_t first;
+        span_t key = iter->ops->key (iter);
+        if (codec_decode (&record_first_answer_shape, iter->ops->value (iter), &first, NULL) == -1 ||
+            first.at + IDEMPOTENCY_MS < self->wall)
+            kv_delete (self->kv, FAMILY_IDEMPOTENCY, key);
+        str_clear (&self->expired_to);
+        str_add (&self->expired_to, key);
+    }
+    if (!iter->ops->valid (iter))
+        str_clear (&self->expired_to); /* from the start next time */
+    kv_iter_destroy (&iter);
 }
 
 /*  --- look-ups --- */

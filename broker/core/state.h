@@ -159,6 +159,8 @@ struct core {
     question_t *questions;
     size_t question_count, question_room;
     uint64_t random;
+    uint64_t expire_at;
+    str_t expired_to; /* key of the idempotency family where the next walk goes on */
     str_t key, value; /* scratch */
 };
 
@@ -251,6 +253,7 @@ void json_queue (core_t *self, str_t *out, const user_t *user); /* NULL: everyon
 
 /*  requests.c, listing.c: what gateways ask */
 int requests_input (core_t *self, const frames_t *in, err_t *err);
+void requests_expire (core_t *self); /* removes old first answers; once a minute */
 void listing_answer (core_t *self, const frames_t *in);
 
 #endif

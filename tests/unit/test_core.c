@@ -513,6 +513,14 @@ static void the_same_idempotency_key_gets_the_same_answer (void **state)
     assert_int_equal (kv_memory_count (world.kv, FAMILY_LIVE), 1);
     frames_clear (&first);
     frames_clear (&second);
+    world.wall += 25u * 3600u * 1000u; /* a day later it is forgotten */
+    world_pass (&world, 61000);
+    assert_int_equal (kv_memory_count (world.kv, FAMILY_IDEMPOTENCY), 0);
+    create.task = uuid_new ();
+    world_say (&world, &(wire_msg_t) { .kind = WIRE_KIND_TASK_CREATE, .task_create = create }, NULL, 0);
+    world_turn (&world);
+    assert_int_equal (kv_memory_count (world.kv, FAMILY_LIVE), 2);
+    world_forget (&world);
     create.idem_hash = SPAN_LIT ("other");
     world_say (&world, &(wire_msg_t) { .kind = WIRE_KIND_TASK_CREATE, .task_create = create }, NULL, 0);
     world_turn (&world);
