@@ -1,6 +1,6 @@
 /*  atoms.c: one pass finds sentences and counts tokens.
  *
- *  A sentence ends at a stop that a blank follows, unless the next word goes on in lower case or the stop belongs to an
+ *  A sentence ends at a stop that a blank follows, unless the line goes on in lower case or the stop belongs to an
  *  initial or an abbreviation ("J. S. Bach", "e.g. this"); at a full stop of a script without spaces; at a blank
  *  line. Line feeds alone end none: most plain texts are wrapped. Sentences too long for a chunk (tables, code, lists,
  *  texts without stops) are cut at line feeds, blanks, ICU's word borders, characters, whichever comes first.
@@ -234,7 +234,11 @@ static size_t pass_stop (span_t text, size_t from, size_t at, size_t to, size_t 
         return 0;
     unsigned lines = 0;
     size_t after = skip_blanks (text, end, to, &lines);
-    if (lines < 2 && text.data[stop] == '.' && (is_lower (text, after, to) || is_initial (text, from, stop)))
+    if (lines < 2 && is_initial (text, from, stop))
+        return 0;
+    /* "approx. five", but not "the end . and then", nor what begins a line: some write without capitals. */
+    bool tight = stop > from && !is_blank (char_ascii[(unsigned char)text.data[stop - 1] & 0x7f]);
+    if (lines == 0 && tight && text.data[stop] == '.' && is_lower (text, after, to))
         return 0;
     return end;
 }

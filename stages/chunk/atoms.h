@@ -21,8 +21,9 @@ typedef struct {
     atom_t *items;
     size_t count;
     size_t room;
-    uint32_t atom_tokens;  /* longer sentences are cut … */
-    uint32_t piece_tokens; /* … into pieces of about this */
+    uint32_t atom_tokens;         /* longer sentences are cut … */
+    uint32_t piece_tokens;        /* … into pieces of about this */
+    struct UBreakIterator *words; /* ICU's, opened when first needed */
 } atoms_t;
 
 void atoms_free (atoms_t *self);

@@ -96,7 +96,8 @@ static void pack (const atom_t *atoms, size_t from, size_t end, const chunk_opti
 int chunk_text (span_t text, span_t marks, const chunk_options_t *options, str_t *spans, err_t *err)
 {
     int rc = -1;
-    atoms_t atoms = { .atom_tokens = options->tokens,
+    /* Atoms of half a chunk at most, so that long sentences still pack well. */
+    atoms_t atoms = { .atom_tokens = options->tokens / 2,
                       .piece_tokens = options->overlap > options->tokens / 8 ? options->overlap : options->tokens / 8 };
     if (scan (&atoms, text, marks, err) == -1)
         goto out;
