@@ -22,11 +22,30 @@ static const option_t up_options[] = {
     { "pub", OPTION_TEXT, "tcp://127.0.0.1:8752", "ENDPOINT", "ZeroMQ progress feed" },
     { "workers", OPTION_TEXT, WORKERS_DEFAULT, "COUNTS", "processes of each stage" },
     { "log-level", OPTION_TEXT, "info", "LEVEL", "debug, info, warn or error" },
+    /* handed on to the processes they are for, when given; each program's --help tells its default */
+    { "max-upload", OPTION_SIZE, NULL, "BYTES", "largest document that is accepted" },
+    { "chunk-tokens", OPTION_NUMBER, NULL, "N", "most tokens in a chunk" },
+    { "chunk-overlap", OPTION_NUMBER, NULL, "N", "most tokens neighbouring chunks share" },
+    { "provider", OPTION_TEXT, NULL, "NAME", "what makes the vectors: hash" },
+    { "vector-memory", OPTION_SIZE, NULL, "BYTES", "most that vectors take in memory" },
+    { "memory", OPTION_SIZE, NULL, "BYTES", "text and vectors between the stages" },
+    { "active", OPTION_NUMBER, NULL, "TASKS", "tasks in processing at once" },
+    { "disk-reserve", OPTION_SIZE, NULL, "BYTES", "free space below which documents are refused" },
     { 0 },
+};
+
+/*  Which programs an option is handed on to. */
+static const struct {
+    const char *option, *program;
+} handed_on[] = {
+    { "max-upload", "myelin-gateway" }, { "chunk-tokens", "myelin-chunk" }, { "chunk-overlap", "myelin-chunk" },
+    { "provider", "myelin-embed" },     { "provider", "myelin-storage" },   { "vector-memory", "myelin-storage" },
+    { "memory", "myelin-broker" },      { "active", "myelin-broker" },      { "disk-reserve", "myelin-broker" },
 };
 
 /*  What every process of a program gets: --option with a fixed value of the run, or with the user's. */
 typedef struct {
+    const options_t *options;
     const char *data;
     const char *program_directory;
     const char *log_level;
@@ -70,11 +89,16 @@ static child_t *add (supervisor_t *supervisor, const place_t *place, role_t role
 {
     child_t *child = supervisor_add (supervisor, role, name, place->program_directory, program);
     child_arg (child, "--log-level", place->log_level);
+    for (size_t i = 0; i < sizeof handed_on / sizeof *handed_on; i++)
+        if (strcmp (handed_on[i].program, program) == 0 && options_given (place->options, handed_on[i].option)) {
+            char name[32];
+            snprintf (name, sizeof name, "--%s", handed_on[i].option);
+            child_arg (child, name, options_text (place->options, handed_on[i].option));
+        }
     return child;
 }
 
-static void add_children (supervisor_t *supervisor, const place_t *place, const unsigned count[STAGE_COUNT],
-                          const options_t *options)
+static void add_children (supervisor_t *supervisor, const place_t *place, const unsigned count[STAGE_COUNT])
 {
     child_t *broker = add (supervisor, place, ROLE_BROKER, "broker", "myelin-broker");
     broker->keep_fd = place->lock_fd;
@@ -82,7 +106,7 @@ static void add_children (supervisor_t *supervisor, const place_t *place, const 
     child_arg (broker, "--run", place->run.data);
     child_arg (broker, "--intake", place->intake.data);
     child_arg (broker, "--front", place->front.data);
-    child_arg (broker, "--pub", options_text (options, "pub"));
+    child_arg (broker, "--pub", options_text (place->options, "pub"));
     child_arg (broker, "--feed", place->feed.data);
 
     child_t *storage = add (supervisor, place, ROLE_STORAGE, "storage", "myelin-storage");
@@ -103,8 +127,8 @@ static void add_children (supervisor_t *supervisor, const place_t *place, const 
         }
 
     child_t *gateway = add (supervisor, place, ROLE_GATEWAY, "gateway", "myelin-gateway");
-    child_arg (gateway, "--http", options_text (options, "http"));
-    child_arg (gateway, "--req", options_text (options, "req"));
+    child_arg (gateway, "--http", options_text (place->options, "http"));
+    child_arg (gateway, "--req", options_text (place->options, "req"));
     child_arg (gateway, "--broker", place->front.data);
     child_arg (gateway, "--query", place->query.data);
     child_arg (gateway, "--feed", place->feed.data);
@@ -130,7 +154,9 @@ static cli_exit_t run_up (const options_t *options)
     supervisor_t *supervisor = NULL;
     char directory[PATH_MAX];
     str_t data = STR_INIT;
-    place_t place = { .program_directory = directory, .log_level = options_text (options, "log-level") };
+    place_t place = { .options = options,
+                      .program_directory = directory,
+                      .log_level = options_text (options, "log-level") };
     unsigned count[STAGE_COUNT] = { [STAGE_EXTRACT] = 2, [STAGE_CHUNK] = 1, [STAGE_EMBED] = 2 };
     log_level_t level = LOG_INFO;
 
@@ -160,7 +186,7 @@ static cli_exit_t run_up (const options_t *options)
     unsetenv ("MYELIN_CONFIG"); /* was for us; the children would not know our options */
 
     supervisor = supervisor_new ();
-    add_children (supervisor, &place, count, options);
+    add_children (supervisor, &place, count);
     code = supervisor_run (supervisor) == 0 ? CLI_OK : CLI_ERROR;
     goto out;
 failed:
