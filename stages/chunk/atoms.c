@@ -6,6 +6,7 @@
  *  texts without stops) are cut at line feeds, blanks, ICU's word borders, characters, whichever comes first.
  */
 #include "stages/chunk/atoms.h"
+#include "base/utf8.h"
 #include "stages/chunk/chars.h"
 
 #include <stdlib.h>
@@ -18,6 +19,8 @@
 void atoms_free (atoms_t *self)
 {
     free (self->items);
+    if (self->words)
+        ubrk_close (self->words);
     *self = (atoms_t){ 0 };
 }
 
@@ -98,29 +101,30 @@ static size_t skip_blanks (span_t text, size_t at, size_t to, unsigned *lines)
 
 /*  --- sentences that are too long --- */
 
-/*  The last border of ICU's kind before or at `limit`, or 0 when there is none after `from`. */
-static size_t icu_border (span_t text, size_t from, size_t limit, size_t to, UBreakIteratorType type)
+/*  ICU's last word border before or at `limit`, or 0 when there is none after `from`. */
+static size_t word_border (atoms_t *self, span_t text, size_t from, size_t limit, size_t to)
 {
     UErrorCode status = U_ZERO_ERROR;
-    size_t border = 0;
-    UText *utext = utext_openUTF8 (NULL, text.data + from, (int64_t)(to - from), &status);
-    UBreakIterator *breaks = ubrk_open (type, "", NULL, 0, &status);
+    if (!self->words)
+        self->words = ubrk_open (UBRK_WORD, "", NULL, 0, &status);
+    UText utext = UTEXT_INITIALIZER;
+    utext_openUTF8 (&utext, text.data + from, (int64_t)(to - from), &status);
     if (U_SUCCESS (status))
-        ubrk_setUText (breaks, utext, &status);
-    if (U_SUCCESS (status)) {
-        int32_t at = ubrk_preceding (breaks, (int32_t)(limit - from) + 1);
-        if (at != UBRK_DONE && at > 0)
-            border = from + (size_t)at;
-    }
-    if (breaks)
-        ubrk_close (breaks);
-    if (utext)
-        utext_close (utext);
-    return border;
+        ubrk_setUText (self->words, &utext, &status);
+    int32_t at = U_SUCCESS (status) ? ubrk_preceding (self->words, (int32_t)(limit - from) + 1) : UBRK_DONE;
+    utext_close (&utext);
+    return at == UBRK_DONE || at <= 0 ? 0 : from + (size_t)at;
+}
+
+/*  A combining mark, as far as two bytes say; longer ones are in scripts that ICU has word borders for. */
+static bool is_mark (span_t text, size_t at, size_t to)
+{
+    const unsigned char *p = (const unsigned char *)text.data + at;
+    return to - at >= 2 && (p[0] == 0xcc || (p[0] == 0xcd && p[1] < 0xb0)) && (p[1] & 0xc0) == 0x80;
 }
 
 /*  Where the piece that starts at `from` ends: after at most piece_tokens, at the best border on the way. */
-static size_t piece_end (const atoms_t *self, span_t text, size_t from, size_t to, uint32_t *tokens)
+static size_t piece_end (atoms_t *self, span_t text, size_t from, size_t to, uint32_t *tokens)
 {
     counter_t counter = { 0 };
     size_t at = from, line = 0, blank = 0;
@@ -158,11 +162,10 @@ static size_t piece_end (const atoms_t *self, span_t text, size_t from, size_t t
     size_t window = at + 64 < to ? at + 64 : to;
     while (window < to && ((unsigned char)text.data[window] & 0xc0) == 0x80)
         window++;
-    size_t border = icu_border (text, from, at, window, UBRK_WORD);
-    if (!border)
-        border = icu_border (text, from, at, window, UBRK_CHARACTER);
-    if (!border)
-        return at;
+    size_t border = word_border (self, text, from, at, window);
+    if (!border) /* one word, or none at all (encoded data): cut anywhere, but keep marks with their letter */
+        for (border = at; border < to && is_mark (text, border, to);)
+            border += utf8_width (span (text.data + border, to - border));
     counter = (counter_t){ 0 };
     for (size_t i = from, width; i < border; i += width)
         count_char (&counter, class_at (text, i, to, &width));
