@@ -91,9 +91,9 @@ static child_t *add (supervisor_t *supervisor, const place_t *place, role_t role
     child_arg (child, "--log-level", place->log_level);
     for (size_t i = 0; i < sizeof handed_on / sizeof *handed_on; i++)
         if (strcmp (handed_on[i].program, program) == 0 && options_given (place->options, handed_on[i].option)) {
-            char name[32];
-            snprintf (name, sizeof name, "--%s", handed_on[i].option);
-            child_arg (child, name, options_text (place->options, handed_on[i].option));
+            char option[32];
+            snprintf (option, sizeof option, "--%s", handed_on[i].option);
+            child_arg (child, option, options_text (place->options, handed_on[i].option));
         }
     return child;
 }

@@ -115,7 +115,7 @@ static int split_query (request_t *self, char *at, char *end, err_t *err)
         char *stop = memchr (at, '&', (size_t)(end - at));
         stop = stop ? stop : end;
         char *equals = memchr (at, '=', (size_t)(stop - at));
-        span_t name, value = SPAN_LIT ("");
+        span_t name = SPAN_EMPTY, value = SPAN_LIT ("");
         if (decode_part (at, equals ? equals : stop, true, &name, err) == -1 ||
             (equals && decode_part (equals + 1, stop, true, &value, err) == -1))
             return -1;
