@@ -1,0 +1,287 @@
+#include "stages/extract/formats.h"
+#include "stages/extract/magic.h"
+#include "stages/extract/zipnames.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define SNIFF_MAX 4096
+
+static extract_fn *const functions[] = { NULL,
+#define FORMAT_FUNCTION(sym, function) function,
+                                         FORMATS (FORMAT_FUNCTION)
+#undef FORMAT_FUNCTION
+};
+
+#define SIGNATURE(offset, bytes, format, type)                                                                         \
+    {                                                                                                                  \
+        offset, bytes, sizeof (bytes) - 1, FORMAT_##format, type                                                       \
+    }
+static const struct {
+    size_t offset;
+    const char *bytes;
+    size_t size;
+    format_t format;
+    const char *media_type;
+} signatures[] = {
+    SIGNATURE (0, "%PDF-", PDF, "application/pdf"),
+    SIGNATURE (0, "PK\3\4", ARCHIVE, "application/zip"),
+    SIGNATURE (0, "PK\5\6", ARCHIVE, "application/zip"),
+    SIGNATURE (0, "PK\7\x8PK\3\4", ARCHIVE, "application/zip"),
+    SIGNATURE (0, "PK00PK\3\4", ARCHIVE, "application/zip"),
+    SIGNATURE (0, "7z\xbc\xaf\x27\x1c", ARCHIVE, "application/x-7z-compressed"),
+    SIGNATURE (0, "Rar!\x1a\x07", ARCHIVE, "application/vnd.rar"),
+    SIGNATURE (0, "\x1f\x8b\x08", ARCHIVE, "application/gzip"),
+    SIGNATURE (0, "BZh", ARCHIVE, "application/x-bzip2"),
+    SIGNATURE (0,
+               "\xfd"
+               "7zXZ\0",
+               ARCHIVE, "application/x-xz"),
+    SIGNATURE (0, "\x28\xb5\x2f\xfd", ARCHIVE, "application/zstd"),
+    SIGNATURE (0, "\x04\x22\x4d\x18", ARCHIVE, "application/x-lz4"),
+    SIGNATURE (0, "LZIP", ARCHIVE, "application/x-lzip"),
+    SIGNATURE (0, "\x5d\0\0\x80\0", ARCHIVE, "application/x-lzma"),
+    SIGNATURE (0, "\x5d\0\0\x10\0", ARCHIVE, "application/x-lzma"),
+    SIGNATURE (0, "\x1f\x9d", ARCHIVE, "application/x-compress"),
+    SIGNATURE (257, "ustar", ARCHIVE, "application/x-tar"),
+    SIGNATURE (32769, "CD001", ARCHIVE, "application/x-iso9660-image"),
+    SIGNATURE (0, "MSCF", ARCHIVE, "application/vnd.ms-cab-compressed"),
+    SIGNATURE (0, "070701", ARCHIVE, "application/x-cpio"),
+    SIGNATURE (0, "070702", ARCHIVE, "application/x-cpio"),
+    SIGNATURE (0, "070707", ARCHIVE, "application/x-cpio"),
+    SIGNATURE (0, "\xc7\x71", ARCHIVE, "application/x-cpio"),
+    SIGNATURE (0, "!<arch>\n", ARCHIVE, "application/x-archive"),
+    SIGNATURE (2, "-lh", ARCHIVE, "application/x-lzh-compressed"),
+    SIGNATURE (0, "xar!", ARCHIVE, "application/x-xar"),
+    SIGNATURE (0, "\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", NONE, "application/x-ole-storage"),
+    SIGNATURE (0, "{\\rtf", NONE, "text/rtf"),
+};
+
+/*  Which kind of text: by what it begins with (`start`, lower case), else by its name or declared type. */
+static const struct {
+    const char *start;
+    const char *extensions;
+    const char *declared; /* part of the media type */
+    format_t format;
+    const char *media_type;
+} text_kinds[] = {
+    { "<!doctype html", "", "", FORMAT_HTML, "text/html" },
+    { "<html", "", "", FORMAT_HTML, "text/html" },
+    { "<?xml", "", "", FORMAT_XML, "application/xml" },
+    { "", " md markdown mkd mdown ", "markdown", FORMAT_MARKDOWN, "text/markdown" },
+    { "", " html htm html4 html5 xhtml shtml ", "html", FORMAT_HTML, "text/html" },
+    { "<", " xml svg rss atom kml gpx xsd xsl xslt dbk docbook fb2 opml ttml ", "xml", FORMAT_XML, "application/xml" },
+    { "", " json geojson jsonl ndjson ", "json", FORMAT_TEXT, "application/json" },
+    { "", " csv ", "text/csv", FORMAT_TEXT, "text/csv" },
+    { "", " tsv tab ", "tab-separated", FORMAT_TEXT, "text/tab-separated-values" },
+    { "", " yaml yml ", "yaml", FORMAT_TEXT, "application/yaml" },
+};
+
+bool name_has_extension (span_t name, const char *extensions)
+{
+    char wanted[18] = " ";
+    size_t size = 0;
+    while (size < name.size && size < 14 && name.data[name.size - 1 - size] != '.')
+        size++;
+    if (!size || size == name.size || name.data[name.size - 1 - size] != '.')
+        return false;
+    for (size_t i = 0; i < size; i++)
+        wanted[1 + i] = (char)tolower ((unsigned char)name.data[name.size - size + i]);
+    wanted[1 + size] = ' ';
+    return strstr (extensions, wanted) != NULL;
+}
+
+/*  A tar header from before "ustar": its checksum is right. */
+static bool is_old_tar (span_t bytes)
+{
+    if (bytes.size < 512 || !bytes.data[0])
+        return false;
+    unsigned long sum = 0, wanted = 0;
+    for (size_t i = 0; i < 512; i++)
+        sum += i >= 148 && i < 156 ? ' ' : (unsigned char)bytes.data[i];
+    size_t digits = 0;
+    for (size_t i = 148; i < 156; i++)
+        if (bytes.data[i] >= '0' && bytes.data[i] <= '7') {
+            wanted = wanted * 8 + (unsigned long)(bytes.data[i] - '0');
+            digits++;
+        }
+    return digits >= 4 && sum == wanted;
+}
+
+static int is (detected_t *detected, format_t format, const char *media_type)
+{
+    detected->format = format;
+    snprintf (detected->media_type, sizeof detected->media_type, "%s", media_type);
+    return 0;
+}
+
+/*  OLE storage: old office files, and the wrapper of encrypted new ones. */
+static int detect_ole (span_t bytes, detected_t *detected, err_t *err)
+{
+    static const char package[] = "E\0n\0c\0r\0y\0p\0t\0e\0d\0P\0a\0c\0k\0a\0g\0e";
+    if (memmem (bytes.data, bytes.size, package, sizeof package - 1)) {
+        is (detected, FORMAT_NONE, "application/x-ole-storage");
+        return err_set (err, ERR_ENCRYPTED_DOCUMENT, "the office document is encrypted with a password");
+    }
+    detected->format = FORMAT_NONE;
+    magic_media_type (bytes, detected->media_type, sizeof detected->media_type);
+    return 0;
+}
+
+static int detect_zip (const source_t *source, detected_t *detected)
+{
+    zip_kind_t kind;
+    zip_names (source->bytes, &kind);
+    if (kind.epub)
+        return is (detected, FORMAT_EPUB, "application/epub+zip");
+    if (kind.odf)
+        return is (detected, strstr (kind.mimetype, "opendocument.text") || !*kind.mimetype ? FORMAT_ODF : FORMAT_NONE,
+                   *kind.mimetype ? kind.mimetype : "application/vnd.oasis.opendocument.text");
+    if (kind.word)
+        return is (detected, FORMAT_DOCX, "application/vnd.openxmlformats-officedocument.wordprocessingml.document");
+    if (kind.excel)
+        return is (detected, FORMAT_NONE, "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet");
+    if (kind.powerpoint)
+        return is (detected, FORMAT_NONE, "application/vnd.openxmlformats-officedocument.presentationml.presentation");
+    return is (detected, FORMAT_ARCHIVE, "application/zip");
+}
+
+/*  1 when a signature says what it is, 0 when none does, -1 and *err. */
+static int detect_binary (const source_t *source, detected_t *detected, err_t *err)
+{
+    span_t bytes = source->bytes;
+    for (size_t i = 0; i < sizeof signatures / sizeof *signatures; i++) {
+        if (bytes.size < signatures[i].offset + signatures[i].size ||
+            memcmp (bytes.data + signatures[i].offset, signatures[i].bytes, signatures[i].size) != 0)
+            continue;
+        is (detected, signatures[i].format, signatures[i].media_type);
+        if (strcmp (detected->media_type, "application/zip") == 0)
+            detect_zip (source, detected);
+        if (strcmp (detected->media_type, "application/x-ole-storage") == 0 && detect_ole (bytes, detected, err))
+            return -1;
+        return 1;
+    }
+    if (is_old_tar (bytes))
+        return is (detected, FORMAT_ARCHIVE, "application/x-tar") + 1;
+    return 0;
+}
+
+/*  PDF readers take a header anywhere in the first KiB. */
+static bool is_late_pdf (const source_t *source, bool text)
+{
+    size_t look = source->bytes.size < 1024 ? source->bytes.size : 1024;
+    if (!memmem (source->bytes.data, look, "%PDF-", 5))
+        return false;
+    return !text || name_has_extension (source->name, " pdf ") || span_is (source->media_type, "application/pdf");
+}
+
+static bool media_type_has (span_t media_type, const char *part)
+{
+    return *part && memmem (media_type.data ? media_type.data : "", media_type.size, part, strlen (part));
+}
+
+typedef struct {
+    char text[SNIFF_MAX + 1];
+    size_t size;
+} sniff_t;
+
+static int take_sniff (void *self, span_t utf8, size_t consumed)
+{
+    sniff_t *sniff = self;
+    for (size_t i = 0; i < utf8.size && sniff->size < SNIFF_MAX; i++) {
+        char c = utf8.data[i];
+        if (sniff->size || !strchr (" \t\r\n", c ? c : 'x'))
+            sniff->text[sniff->size++] = (char)tolower ((unsigned char)c);
+    }
+    return sniff->size == SNIFF_MAX ? -1 : 0;
+}
+
+/*  Leaves out comments at the start. */
+static const char *after_comments (const char *text)
+{
+    while (strncmp (text, "<!--", 4) == 0) {
+        const char *end = strstr (text, "-->");
+        if (!end)
+            break;
+        for (text = end + 3; *text && strchr (" \t\r\n", *text); text++)
+            ;
+    }
+    return text;
+}
+
+static void detect_text (const source_t *source, detected_t *detected)
+{
+    sniff_t *sniff = calloc (1, sizeof *sniff);
+    if (!sniff)
+        abort ();
+    span_t look = source->bytes;
+    if (look.size > 2 * SNIFF_MAX)
+        look.size = 2 * SNIFF_MAX;
+    charset_t charset = detected->charset;
+    charset_decode (look, &charset, take_sniff, sniff, NULL);
+    const char *start = after_comments (sniff->text);
+    is (detected, FORMAT_TEXT, "text/plain");
+    for (size_t i = 0; i < sizeof text_kinds / sizeof *text_kinds; i++) {
+        bool by_start = !*text_kinds[i].extensions;
+        bool starts = strncmp (start, text_kinds[i].start, strlen (text_kinds[i].start)) == 0;
+        if (starts && (by_start || name_has_extension (source->name, text_kinds[i].extensions) ||
+                       media_type_has (source->media_type, text_kinds[i].declared))) {
+            is (detected, text_kinds[i].format, text_kinds[i].media_type);
+            break;
+        }
+    }
+    bool no_text_name =
+        !name_has_extension (source->name, " txt text log md ") && !media_type_has (source->media_type, "text/plain");
+    if (detected->format == FORMAT_XML && strstr (start, "<html"))
+        is (detected, FORMAT_HTML, "application/xhtml+xml");
+    else if (detected->format == FORMAT_XML && strstr (start, "<office:document"))
+        is (detected, FORMAT_FLAT_ODF, "application/vnd.oasis.opendocument.text-flat-xml");
+    else if (detected->format == FORMAT_TEXT && *start == '<' && no_text_name &&
+             (strstr (start, "<html") || strstr (start, "<body") || strstr (start, "<head>")))
+        is (detected, FORMAT_HTML, "text/html");
+    free (sniff);
+}
+
+int format_detect (const source_t *source, detected_t *detected, err_t *err)
+{
+    *detected = (detected_t){ .format = FORMAT_NONE };
+    if (!source->bytes.size)
+        return err_set (err, ERR_EMPTY_DOCUMENT, "the document has 0 bytes");
+    int found = detect_binary (source, detected, err);
+    if (found)
+        return found > 0 ? 0 : -1;
+    bool text = !charset_find (source->bytes, charset_of_media_type (source->media_type), &detected->charset);
+    if (is_late_pdf (source, text))
+        return is (detected, FORMAT_PDF, "application/pdf");
+    if (text) {
+        detect_text (source, detected);
+    } else if (magic_is_ebcdic (source->bytes)) {
+        snprintf (detected->charset.name, CHARSET_NAME, "ibm-500");
+        is (detected, FORMAT_TEXT, "text/plain");
+    } else
+        magic_media_type (source->bytes, detected->media_type, sizeof detected->media_type);
+    return 0;
+}
+
+int extract_source (const source_t *source, sink_t *sink, detected_t *detected, err_t *err)
+{
+    if (format_detect (source, detected, err))
+        return -1;
+    if (detected->format == FORMAT_NONE)
+        return err_set (err, ERR_UNSUPPORTED_MEDIA_TYPE, "nothing here reads documents of type %s",
+                        detected->media_type);
+    source_t known = *source;
+    known.is = detected;
+    uint64_t before = sink_poured (sink);
+    uint32_t bad = sink_bad_count (sink);
+    if (functions[detected->format](&known, sink, err))
+        return -1;
+    if (sink_poured (sink) != before || sink_base (sink).size || sink_stopped (sink))
+        return 0;
+    if (sink_bad_count (sink) != bad && sink_first_bad (sink)->code) {
+        *err = *sink_first_bad (sink);
+        return -1;
+    }
+    return err_set (err, ERR_EMPTY_DOCUMENT, "the document (%s) holds no text", detected->media_type);
+}

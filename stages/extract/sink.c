@@ -1,0 +1,586 @@
+#include "stages/extract/sink.h"
+#include "base/utf8.h"
+#include "stages/extract/clean.h"
+#include "stages/extract/nfc.h"
+#include "wire/columns.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define RAW_MAX   (32 * 1024)
+#define LEVELS    9
+#define TITLE_MAX 200
+#define PATH_MAX_ 1024
+#define NAME_MAX_ 4096
+
+/*  The counters that a cursor carries, as they were at its base. */
+typedef struct {
+    uint32_t bad;
+    uint64_t inflated;
+    uint64_t entries;
+    char base[SINK_BASE_MAX];
+} place_t;
+
+typedef struct {
+    err_code_t code;
+    span_t where;
+    span_t message;
+} warning_t;
+
+struct sink {
+    sink_config_t config;
+    str_t raw;  /* cleaned, not yet normalised */
+    str_t text; /* the segment being filled, NFC */
+    str_t marks;
+    bool cr;
+
+    /* Marks that hold, and which of them are to be written before the next text. */
+    uint32_t page;
+    str_t path;
+    str_t titles[LEVELS];
+    unsigned level; /* of the last heading */
+    bool due[MARK_COUNT];
+    bool written[MARK_COUNT]; /* in this segment */
+
+    uint32_t number;  /* of the segment being filled */
+    uint32_t discard; /* segments to drop before the first is given out */
+    uint32_t since;   /* segments ended since the place */
+    place_t place;    /* the last one */
+    uint32_t bad;
+    uint64_t inflated;
+    uint64_t entries;
+    uint64_t given;  /* bytes of text in the segments before this one */
+    uint64_t poured; /* bytes of text that left `raw` */
+
+    warning_t *warnings; /* of this segment */
+    size_t warning_count;
+    size_t warned; /* in all */
+    err_t first_bad;
+
+    uint32_t permille;
+    int nested;
+    bool stopped;
+};
+
+static const char *const meta_names[] = {
+#define META_NAME(sym, name) name,
+    META_KEYS (META_NAME)
+#undef META_NAME
+};
+
+const char *meta_name (meta_key_t key)
+{
+    return meta_names[key];
+}
+
+/*  "<discard>;<bad>;<inflated>;<entries>;<base>"; anything else counts as the start. */
+static void read_cursor (sink_t *self, span_t cursor)
+{
+    char text[160];
+    if (!cursor.size || cursor.size >= sizeof text)
+        return;
+    memcpy (text, cursor.data, cursor.size);
+    text[cursor.size] = 0;
+    uint32_t discard, bad;
+    uint64_t inflated, entries;
+    int at = 0;
+    if (sscanf (text, "%" SCNu32 ";%" SCNu32 ";%" SCNu64 ";%" SCNu64 ";%n", &discard, &bad, &inflated, &entries, &at) !=
+            4 ||
+        !at || strlen (text + at) >= SINK_BASE_MAX)
+        return;
+    self->discard = discard;
+    self->place = (place_t){ .bad = bad, .inflated = inflated, .entries = entries };
+    strcpy (self->place.base, text + at);
+    self->bad = bad;
+    self->inflated = inflated;
+    self->entries = entries;
+}
+
+sink_t *sink_new (const sink_config_t *config)
+{
+    sink_t *self = calloc (1, sizeof *self);
+    if (!self)
+        abort ();
+    self->config = *config;
+    self->given = config->text_offset;
+    read_cursor (self, config->cursor);
+    if (self->discard > config->first_segment)
+        self->discard = config->first_segment; /* a cursor of some other document */
+    self->number = config->first_segment - self->discard;
+    return self;
+}
+
+static void drop_warnings (sink_t *self)
+{
+    for (size_t i = 0; i < self->warning_count; i++) {
+        free ((char *)self->warnings[i].where.data);
+        free ((char *)self->warnings[i].message.data);
+    }
+    self->warning_count = 0;
+}
+
+void sink_destroy (sink_t **self_p)
+{
+    sink_t *self = *self_p;
+    if (!self)
+        return;
+    drop_warnings (self);
+    free (self->warnings);
+    str_free (&self->raw);
+    str_free (&self->text);
+    str_free (&self->marks);
+    str_free (&self->path);
+    for (int i = 0; i < LEVELS; i++)
+        str_free (&self->titles[i]);
+    free (self);
+    *self_p = NULL;
+}
+
+span_t sink_base (const sink_t *self)
+{
+    return span_str (self->place.base);
+}
+
+static span_t copy (span_t bytes)
+{
+    char *data = malloc (bytes.size + 1);
+    if (!data)
+        abort ();
+    if (bytes.size)
+        memcpy (data, bytes.data, bytes.size);
+    return span (data, bytes.size);
+}
+
+static void warn (sink_t *self, err_code_t code, span_t where, const char *format, va_list args)
+{
+    err_t err = { .code = code };
+    vsnprintf (err.message, sizeof err.message, format, args);
+    if (self->warned++ >= self->config.limits->warnings)
+        return;
+    self->warnings = realloc (self->warnings, (self->warning_count + 1) * sizeof *self->warnings);
+    if (!self->warnings)
+        abort ();
+    if (!where.size)
+        where = str_span (&self->path);
+    self->warnings[self->warning_count++] = (warning_t){ code, copy (where), copy (span_str (err.message)) };
+}
+
+void sink_bad (sink_t *self, err_code_t code, span_t where, const char *format, ...)
+{
+    va_list args;
+    va_start (args, format);
+    if (!self->first_bad.code) {
+        va_list again;
+        va_copy (again, args);
+        vsnprintf (self->first_bad.message, sizeof self->first_bad.message, format, again);
+        self->first_bad.code = code;
+        va_end (again);
+    }
+    self->bad++;
+    warn (self, code, where, format, args);
+    va_end (args);
+}
+
+void sink_warn (sink_t *self, err_code_t code, span_t where, const char *format, ...)
+{
+    va_list args;
+    va_start (args, format);
+    warn (self, code, where, format, args);
+    va_end (args);
+}
+
+static void give_warnings (sink_t *self)
+{
+    const sink_out_t *out = &self->config.out;
+    for (size_t i = 0; i < self->warning_count; i++)
+        out->warning (out->self, self->warnings[i].code, self->warnings[i].where, self->warnings[i].message);
+    drop_warnings (self);
+}
+
+/*  Splits marks at text offset `at`: `before` gets what belongs to the text up to there, `after` what holds there and
+ *  what comes behind, moved to its new place. */
+static void split_marks (span_t marks, size_t at, str_t *before, str_t *after)
+{
+    mark_t held[MARK_COUNT], mark;
+    bool holds[MARK_COUNT] = { false };
+    size_t next = 0;
+    str_t behind = STR_INIT;
+    while (mark_next (marks, &next, &mark) == 1) {
+        if (mark.offset < at)
+            mark_add (before, mark);
+        if (mark.offset <= at) {
+            held[mark.kind] = mark;
+            holds[mark.kind] = true;
+        } else {
+            mark.offset -= (uint32_t)at;
+            mark_add (&behind, mark);
+        }
+    }
+    for (int kind = 0; kind < MARK_COUNT; kind++)
+        if (holds[kind]) {
+            held[kind].offset = 0;
+            mark_add (after, held[kind]);
+        }
+    str_add (after, str_span (&behind));
+    str_free (&behind);
+}
+
+/*  Gives out the first `size` bytes of the text with `marks`, or drops them when a run before gave them out. */
+static void give (sink_t *self, size_t size, span_t marks)
+{
+    uint32_t number = self->number++;
+    if (self->discard) {
+        self->discard--;
+        drop_warnings (self);
+        return;
+    }
+    str_t kept = STR_INIT, rest = STR_INIT;
+    uint64_t limit = self->config.limits->text_bytes;
+    if (self->given + size > limit) {
+        size = utf8_cut (str_span (&self->text), limit > self->given ? (size_t)(limit - self->given) : 0);
+        sink_bad (self, ERR_TOO_LARGE, SPAN_EMPTY, "only the first %" PRIu64 " MiB of text are kept", limit / MIB);
+        self->stopped = true;
+        split_marks (marks, size, &kept, &rest);
+        marks = str_span (&kept);
+    }
+    char cursor[160];
+    snprintf (cursor, sizeof cursor, "%" PRIu32 ";%" PRIu32 ";%" PRIu64 ";%" PRIu64 ";%s", self->since, self->place.bad,
+              self->place.inflated, self->place.entries, self->place.base);
+    sink_segment_t segment = {
+        number, self->permille, self->bad, span (self->text.data, size), marks, span_str (cursor)
+    };
+    give_warnings (self);
+    if (size && self->config.out.segment (self->config.out.self, &segment))
+        self->stopped = true;
+    self->given += size;
+    str_free (&kept);
+    str_free (&rest);
+}
+
+/*  Where to cut a segment that is full: after a blank line, a line, a word, in this order of liking. */
+static size_t cut_at (span_t text)
+{
+    size_t from = SEGMENT_BYTES * 3 / 4;
+    for (size_t at = SEGMENT_BYTES; at > from; at--)
+        if (text.data[at - 1] == '\n' && text.data[at - 2] == '\n')
+            return at;
+    for (size_t at = SEGMENT_BYTES; at > from; at--)
+        if (text.data[at - 1] == '\n')
+            return at;
+    for (size_t at = SEGMENT_BYTES; at > from; at--)
+        if (text.data[at - 1] == ' ')
+            return at;
+    return utf8_cut (text, SEGMENT_BYTES);
+}
+
+static void cut (sink_t *self)
+{
+    size_t at = cut_at (str_span (&self->text));
+    str_t before = STR_INIT, after = STR_INIT;
+    split_marks (str_span (&self->marks), at, &before, &after);
+    self->since++;
+    give (self, at, str_span (&before));
+    memmove (self->text.data, self->text.data + at, self->text.size - at);
+    self->text.size -= at;
+    self->text.data[self->text.size] = 0;
+    str_free (&self->marks);
+    self->marks = after;
+    str_free (&before);
+}
+
+/*  Moves `raw` to the text; all of it, or with `some` what ends at a boundary of normalisation. */
+static void flush (sink_t *self, bool some)
+{
+    size_t size = some ? nfc_cut (str_span (&self->raw)) : self->raw.size;
+    if (!size)
+        size = self->raw.size;
+    size_t before = self->text.size;
+    nfc_append (&self->text, span (self->raw.data, size));
+    self->poured += self->text.size - before;
+    if (size < self->raw.size)
+        memmove (self->raw.data, self->raw.data + size, self->raw.size - size);
+    self->raw.size -= size;
+    while (self->text.size > SEGMENT_BYTES && !self->stopped)
+        cut (self);
+    if (self->stopped) {
+        str_clear (&self->raw);
+        str_clear (&self->text);
+    }
+}
+
+static void write_mark (sink_t *self, mark_kind_t kind, uint32_t number, span_t text)
+{
+    bool holds = kind == MARK_PAGE ? number != 0 : text.size != 0;
+    if (holds || self->written[kind])
+        mark_add (&self->marks, (mark_t){ (uint32_t)self->text.size, kind, number, text });
+    self->written[kind] = self->written[kind] || holds;
+    self->due[kind] = false;
+}
+
+static void write_heading (sink_t *self)
+{
+    str_t path = STR_INIT;
+    unsigned last = 0;
+    for (unsigned i = 0; i < self->level; i++)
+        if (self->titles[i].size) {
+            if (path.size)
+                str_text (&path, " > ");
+            str_add (&path, str_span (&self->titles[i]));
+            last = i + 1;
+        }
+    write_mark (self, MARK_HEADING, last, str_span (&path));
+    str_free (&path);
+}
+
+/*  Writes the marks that are due at the place where the next text goes. */
+static void write_due (sink_t *self)
+{
+    if (!self->due[MARK_PATH] && !self->due[MARK_PAGE] && !self->due[MARK_HEADING])
+        return;
+    flush (self, false);
+    if (self->due[MARK_PATH])
+        write_mark (self, MARK_PATH, 0, str_span (&self->path));
+    if (self->due[MARK_PAGE])
+        write_mark (self, MARK_PAGE, self->page, SPAN_EMPTY);
+    if (self->due[MARK_HEADING])
+        write_heading (self);
+}
+
+static bool is_blank (span_t text)
+{
+    for (size_t i = 0; i < text.size; i++)
+        if (!strchr (" \t\n", text.data[i]))
+            return false;
+    return true;
+}
+
+void sink_text (sink_t *self, span_t text)
+{
+    while (text.size && !self->stopped) {
+        if (!self->text.size && !self->raw.size) { /* a segment starts with a line that says something */
+            while (text.size && (*text.data == '\n' || *text.data == '\r'))
+                text = span (text.data + 1, text.size - 1);
+            if (!text.size)
+                return;
+        }
+        if (!is_blank (text)) /* a mark stands where something is to be read */
+            write_due (self);
+        span_t part = span (text.data, utf8_cut (text, RAW_MAX));
+        if (!part.size)
+            part.size = text.size < RAW_MAX ? text.size : RAW_MAX; /* malformed through and through */
+        clean_append (&self->raw, part, &self->cr);
+        if (self->raw.size >= RAW_MAX)
+            flush (self, true);
+        text = span (text.data + part.size, text.size - part.size);
+    }
+}
+
+void sink_newlines (sink_t *self, unsigned count)
+{
+    str_t *tail = self->raw.size ? &self->raw : &self->text;
+    while (tail->size && (tail->data[tail->size - 1] == ' ' || tail->data[tail->size - 1] == '\t') &&
+           tail == &self->raw)
+        tail->size--;
+    if (!self->raw.size && !self->text.size)
+        return;
+    tail = self->raw.size ? &self->raw : &self->text;
+    unsigned have = 0;
+    while (have < count && have < tail->size && tail->data[tail->size - 1 - have] == '\n')
+        have++;
+    for (; have < count; have++)
+        str_char (&self->raw, '\n');
+    self->cr = false;
+}
+
+/*  Ends the segment that is being filled; what is blank is no segment. With `cursor` the place moves to there. */
+static void end_segment (sink_t *self, const char *cursor)
+{
+    flush (self, false);
+    while (self->text.size && strchr (" \t\n", self->text.data[self->text.size - 1]))
+        self->text.size--;
+    bool something = !is_blank (str_span (&self->text));
+    if (cursor && !self->nested && !self->stopped) {
+        self->place = (place_t){ .bad = self->bad, .inflated = self->inflated, .entries = self->entries };
+        snprintf (self->place.base, sizeof self->place.base, "%s", cursor);
+        self->since = 0;
+    } else if (something)
+        self->since++;
+    if (something)
+        give (self, self->text.size, str_span (&self->marks));
+    str_clear (&self->text);
+    str_clear (&self->marks);
+    self->cr = false;
+    memset (self->written, 0, sizeof self->written);
+    for (int kind = 0; kind < MARK_COUNT; kind++)
+        self->due[kind] = true;
+}
+
+void sink_border (sink_t *self, const char *cursor)
+{
+    if (self->text.size + self->raw.size >= STRUCTURE_BYTES || (!self->text.size && !self->raw.size))
+        end_segment (self, cursor);
+    else
+        sink_newlines (self, 1);
+}
+
+void sink_close (sink_t *self, const char *cursor)
+{
+    end_segment (self, cursor);
+}
+
+void sink_page (sink_t *self, uint32_t page)
+{
+    self->page = page;
+    self->due[MARK_PAGE] = true;
+}
+
+void sink_heading (sink_t *self, unsigned level, span_t title)
+{
+    if (level < 1)
+        level = 1;
+    if (level > LEVELS)
+        level = LEVELS;
+    if (level <= 2)
+        sink_border (self, NULL);
+    sink_newlines (self, 2);
+    for (unsigned i = level - 1; i < LEVELS; i++)
+        str_clear (&self->titles[i]);
+    str_t *at = &self->titles[level - 1], line = STR_INIT;
+    clean_line (&line, title, TITLE_MAX);
+    nfc_append (at, str_span (&line));
+    str_free (&line);
+    self->level = level;
+    self->due[MARK_HEADING] = true;
+}
+
+void sink_path (sink_t *self, span_t path)
+{
+    str_t line = STR_INIT;
+    clean_line (&line, path, PATH_MAX_);
+    str_clear (&self->path);
+    nfc_append (&self->path, str_span (&line));
+    str_free (&line);
+    sink_page (self, 0);
+    for (int i = 0; i < LEVELS; i++)
+        str_clear (&self->titles[i]);
+    self->level = 0;
+    self->due[MARK_PATH] = self->due[MARK_HEADING] = true;
+}
+
+span_t sink_current_path (const sink_t *self)
+{
+    return str_span (&self->path);
+}
+
+void sink_nest (sink_t *self, int by)
+{
+    self->nested += by;
+}
+
+void sink_meta (sink_t *self, meta_key_t key, span_t value)
+{
+    if (self->nested || !value.size)
+        return;
+    str_t line = STR_INIT;
+    clean_line (&line, value, NAME_MAX_);
+    if (line.size)
+        self->config.out.meta (self->config.out.self, key, str_span (&line));
+    str_free (&line);
+}
+
+bool sink_unit (sink_t *self, const char *unit)
+{
+    if (self->nested)
+        return true;
+    size_t size = strlen (unit);
+    span_t rest = self->config.skip;
+    while (rest.size) {
+        const char *end = memchr (rest.data, '\n', rest.size);
+        size_t line = end ? (size_t)(end - rest.data) : rest.size;
+        if (line == size && memcmp (rest.data, unit, size) == 0)
+            return false;
+        line += end != NULL;
+        rest = span (rest.data + line, rest.size - line);
+    }
+    if (self->config.out.step (self->config.out.self, self->permille, span_str (unit)))
+        self->stopped = true;
+    return true;
+}
+
+void sink_progress (sink_t *self, uint64_t done, uint64_t total)
+{
+    if (self->nested || !total)
+        return;
+    uint64_t permille = done >= total ? 1000 : done * 1000 / total;
+    if (permille > self->permille)
+        self->permille = (uint32_t)permille;
+    if (self->config.out.step (self->config.out.self, self->permille, SPAN_EMPTY))
+        self->stopped = true;
+}
+
+int sink_inflate (sink_t *self, uint64_t bytes, err_t *err)
+{
+    const limits_t *limits = self->config.limits;
+    self->inflated += bytes;
+    if (self->inflated > limits->inflated_bytes)
+        return err_set (err, ERR_INFLATED_TOO_LARGE, "the document unpacks to more than %" PRIu64 " MiB",
+                        limits->inflated_bytes / MIB);
+    if (self->inflated > limits->ratio_from && self->inflated / limits->ratio > self->config.document_bytes)
+        return err_set (err, ERR_RATIO_EXCEEDED, "the document unpacks to more than %" PRIu64 " times its size",
+                        limits->ratio);
+    return 0;
+}
+
+int sink_entry (sink_t *self, err_t *err)
+{
+    if (++self->entries > self->config.limits->entries)
+        return err_set (err, ERR_TOO_MANY_ENTRIES, "the archive has more than %" PRIu64 " entries",
+                        self->config.limits->entries);
+    return 0;
+}
+
+const limits_t *sink_limits (const sink_t *self)
+{
+    return self->config.limits;
+}
+
+uint64_t sink_document_bytes (const sink_t *self)
+{
+    return self->config.document_bytes;
+}
+
+bool sink_stopped (const sink_t *self)
+{
+    return self->stopped;
+}
+
+uint64_t sink_poured (sink_t *self)
+{
+    return self->poured + self->raw.size;
+}
+
+uint32_t sink_bad_count (const sink_t *self)
+{
+    return self->bad;
+}
+
+const err_t *sink_first_bad (const sink_t *self)
+{
+    return &self->first_bad;
+}
+
+void sink_end (sink_t *self)
+{
+    if (!self->stopped)
+        end_segment (self, NULL);
+    size_t most = self->config.limits->warnings;
+    if (self->warned > most) {
+        size_t more = self->warned - most;
+        self->warned = 0;
+        sink_warn (self, ERR_TOO_MANY_ENTRIES, SPAN_LIT ("*"), "%zu more warnings are not shown", more);
+    }
+    give_warnings (self);
+}

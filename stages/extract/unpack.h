@@ -1,0 +1,20 @@
+/*  unpack.h: the data of one archive entry, counted as it comes. */
+#ifndef EXTRACT_UNPACK_H
+#define EXTRACT_UNPACK_H
+
+#include "stages/extract/sink.h"
+
+#include <archive.h>
+
+enum {
+    UNPACK_OK = 0,
+    UNPACK_MORE = 1,     /* stopped at `enough`; call again for the rest */
+    UNPACK_DAMAGED = -1, /* the data break off; *bytes holds what came */
+    UNPACK_LIMIT = -2,   /* a limit of the document is reached */
+    UNPACK_TOO_BIG = -3, /* this entry alone is larger than what is unpacked to memory */
+};
+
+/*  Appends the data of the current entry to `bytes`, until its end or, with `enough` > 0, until there are that many. */
+int unpack_entry (struct archive *archive, sink_t *sink, size_t enough, str_t *bytes, err_t *err);
+
+#endif
