@@ -10,7 +10,7 @@ static uint64_t read_us (clockid_t id)
 {
     struct timespec ts;
     clock_gettime (id, &ts);
-    return (uint64_t) ts.tv_sec * 1000000u + (uint64_t) ts.tv_nsec / 1000u;
+    return (uint64_t)ts.tv_sec * 1000000u + (uint64_t)ts.tv_nsec / 1000u;
 }
 
 uint64_t clock_mono_us (void)
@@ -31,31 +31,31 @@ uint64_t clock_wall_ms (void)
 static void digits (char *out, unsigned value, int width)
 {
     while (width--) {
-        out[width] = (char) ('0' + value % 10);
+        out[width] = (char)('0' + value % 10);
         value /= 10;
     }
 }
 
 void clock_rfc3339 (uint64_t wall_ms, char text[CLOCK_RFC3339_SIZE])
 {
-    time_t seconds = (time_t) (wall_ms / 1000u);
+    time_t seconds = (time_t)(wall_ms / 1000u);
     struct tm tm;
     gmtime_r (&seconds, &tm);
     memcpy (text, "0000-00-00T00:00:00.000Z", CLOCK_RFC3339_SIZE);
-    digits (text, (unsigned) tm.tm_year + 1900u, 4);
-    digits (text + 5, (unsigned) tm.tm_mon + 1u, 2);
-    digits (text + 8, (unsigned) tm.tm_mday, 2);
-    digits (text + 11, (unsigned) tm.tm_hour, 2);
-    digits (text + 14, (unsigned) tm.tm_min, 2);
-    digits (text + 17, (unsigned) tm.tm_sec, 2);
-    digits (text + 20, (unsigned) (wall_ms % 1000u), 3);
+    digits (text, (unsigned)tm.tm_year + 1900u, 4);
+    digits (text + 5, (unsigned)tm.tm_mon + 1u, 2);
+    digits (text + 8, (unsigned)tm.tm_mday, 2);
+    digits (text + 11, (unsigned)tm.tm_hour, 2);
+    digits (text + 14, (unsigned)tm.tm_min, 2);
+    digits (text + 17, (unsigned)tm.tm_sec, 2);
+    digits (text + 20, (unsigned)(wall_ms % 1000u), 3);
 }
 
 static bool number (const char **p, int width, int *value)
 {
     *value = 0;
     for (int i = 0; i < width; i++, (*p)++) {
-        if (!isdigit ((unsigned char) **p))
+        if (!isdigit ((unsigned char)**p))
             return false;
         *value = *value * 10 + (**p - '0');
     }
@@ -80,7 +80,7 @@ int clock_parse (span_t text, uint64_t *wall_ms)
             return -1;
         if (*p == '.') {
             int scale = 100;
-            for (p++; isdigit ((unsigned char) *p); p++, scale /= 10)
+            for (p++; isdigit ((unsigned char)*p); p++, scale /= 10)
                 ms += (*p - '0') * scale;
         }
         if (*p == 'Z' || *p == 'z')
@@ -93,7 +93,7 @@ int clock_parse (span_t text, uint64_t *wall_ms)
         } else
             return -1;
     }
-    if (*p || (size_t) (p - copy) != text.size || month < 1 || month > 12 || day < 1 || day > 31 || hour > 23 ||
+    if (*p || (size_t)(p - copy) != text.size || month < 1 || month > 12 || day < 1 || day > 31 || hour > 23 ||
         minute > 59 || second > 60 || year < 1970)
         return -1;
     tm.tm_year = year - 1900;
@@ -102,9 +102,9 @@ int clock_parse (span_t text, uint64_t *wall_ms)
     tm.tm_hour = hour;
     tm.tm_min = minute;
     tm.tm_sec = second;
-    int64_t seconds = (int64_t) timegm (&tm) - offset_minutes * 60;
-    if (seconds < 0)
+    int64_t seconds = (int64_t)timegm (&tm) - offset_minutes * 60;
+    if (seconds < 0 || tm.tm_mon != month - 1) /* timegm makes 2 March of 31 February */
         return -1;
-    *wall_ms = (uint64_t) seconds * 1000u + (uint64_t) ms;
+    *wall_ms = (uint64_t)seconds * 1000u + (uint64_t)ms;
     return 0;
 }
