@@ -1,4 +1,4 @@
-/*  A query: the best rows by words (index) and by vector (cache, or the database), fused by rank; then, on a
+/*  A query: the best rows by words (index) and by vector (cache, or the database), fused; then, on a
  *  snapshot, from rows to documents. Rows of what is not visible drop out there, whatever index and cache said.
  */
 #include "store/content.h"
@@ -10,10 +10,13 @@
 
 #include <stdlib.h>
 
-#define CANDIDATES  100u /* rows taken from each ranking, at least */
-#define RESCORED    40u  /* of those by vector, compared precisely; at least */
-#define WIDENINGS   3    /* times that the net is cast four times as wide when too much of it is not visible */
-#define RANK_OFFSET 60.0 /* reciprocal rank fusion; Cormack, Clarke, Büttcher 2009 */
+#define CANDIDATES 100u /* rows taken from each ranking, at least */
+#define RESCORED   40u  /* of those by vector, compared precisely; at least */
+#define WIDENINGS  3    /* times that the net is cast four times as wide when too much of it is not visible */
+/*  Weight of words in a fusion, the rest is the vectors'. Measured with the hash provider on Cranfield, CISI and
+ * FaQuAD, against words alone: nDCG@10 0.375 (0.364), 0.380 (0.386), 0.919 (0.916). Fusion by reciprocal ranks: 0.352,
+ * 0.339, 0.885. */
+#define WORDS_WEIGHT 0.7
 
 struct content_reader {
     content_t *content;
@@ -27,12 +30,6 @@ typedef struct {
     content_document_t record; /* revision 0: not there */
     str_t bytes;
 } seen_t;
-
-/*  Where a visible row is. */
-typedef struct {
-    const seen_t *document; /* by place in `seen` while it may grow */
-    uint32_t segment, index, chunk;
-} place_t;
 
 typedef struct {
     uint64_t row;
@@ -266,8 +263,10 @@ static int search_vectors (search_t *self, top_t *top, err_t *err)
     }
     if (rc == 0)
         rc = each_vectors (self, take_into_scan, &stream, err);
-    if (rc >= 0)
+    if (rc >= 0) {
+        view_renew (self); /* a row may have come to memory after the view was taken */
         rc = rescore_top (self, top, err);
+    }
 out:
     scan_query_free (&stream.query);
     return rc < 0 ? -1 : 0;
@@ -318,18 +317,22 @@ static int by_score (const void *a, const void *b)
     return by_row (a, b);
 }
 
+/*  Adds a ranking to the list; in a fusion its scores count relative to its best one. */
+static size_t add_ranking (const top_t *top, bool is_fused, double weight, found_t *list, size_t count)
+{
+    double best = top->count ? (double)top->items[0].score : 0;
+    for (size_t i = 0; i < top->count && (!is_fused || top->items[i].score > 0); i++) {
+        double score = (double)top->items[i].score;
+        list[count++] = (found_t){ .row = top->items[i].row, .score = is_fused ? weight * score / best : score };
+    }
+    return count;
+}
+
 /*  Both rankings in one list, best first. Of one ranking alone the scores stay as they are. */
 static size_t fuse (const top_t *words, const top_t *vectors, search_mode_t mode, found_t *list)
 {
-    size_t count = 0, unique = 0;
-    for (size_t i = 0; i < words->count; i++) {
-        double score = mode == SEARCH_HYBRID ? 1.0 / (RANK_OFFSET + (double)i + 1) : (double)words->items[i].score;
-        list[count++] = (found_t){ .row = words->items[i].row, .score = score };
-    }
-    for (size_t i = 0; i < vectors->count; i++) {
-        double score = mode == SEARCH_HYBRID ? 1.0 / (RANK_OFFSET + (double)i + 1) : (double)vectors->items[i].score;
-        list[count++] = (found_t){ .row = vectors->items[i].row, .score = score };
-    }
+    size_t unique = 0, count = add_ranking (words, mode == SEARCH_HYBRID, WORDS_WEIGHT, list, 0);
+    count = add_ranking (vectors, mode == SEARCH_HYBRID, 1 - WORDS_WEIGHT, list, count);
     if (count)
         qsort (list, count, sizeof *list, by_row);
     for (size_t i = 0; i < count; i++) {

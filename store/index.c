@@ -223,7 +223,7 @@ static int make (sqlite3 *db, const char *identity, err_t *err)
     static const char doing[] = "cannot make the text index";
     char sql[256];
     snprintf (sql, sizeof sql,
-              "INSERT INTO meta VALUES ('%s', 0);"
+              "INSERT INTO meta VALUES ('%s', 1);"
               "INSERT INTO chunks (chunks, rank) VALUES ('hashsize', 4194304);"
               "PRAGMA user_version = %d",
               identity, INDEX_FORMAT * 1000 + WORDS_VERSION);
@@ -261,7 +261,7 @@ index_writer_t *index_open (const char *path, const char *identity, uint64_t end
     self = calloc (1, sizeof *self);
     if (!self)
         abort ();
-    *next_row = 0;
+    *next_row = 1;
     self->db = connect_to (path, true, &self->tokens, err);
     if (!self->db || make (self->db, identity, err) < 0 || settle (self, err) < 0)
         index_close (&self);
@@ -516,10 +516,10 @@ static void swap (postings_t *a, postings_t *b)
     *b = c;
 }
 
-static void bm25 (postings_t *list, double rows, float average)
+static void bm25 (postings_t *list, unsigned times, double rows, float average)
 {
     double holding = (double)list->count;
-    float weight = (float)log (1.0 + (fmax (rows - holding, 0) + 0.5) / (holding + 0.5)) * (BM25_K1 + 1);
+    float weight = (float)times * (float)log (1.0 + (fmax (rows - holding, 0) + 0.5) / (holding + 0.5)) * (BM25_K1 + 1);
     for (size_t i = 0; i < list->count; i++) {
         posting_t *item = &list->items[i];
         float size = (float)(item->id & ((1u << SIZE_BITS) - 1));
@@ -543,7 +543,7 @@ static int search (index_reader_t *self, const terms_t *terms, const index_range
             merge (&list, &other, &spare);
             swap (&list, &spare);
         }
-        bm25 (&list, rows, average);
+        bm25 (&list, term->weight, rows, average);
         merge (&sum, &list, &spare);
         swap (&sum, &spare);
     }

@@ -23,22 +23,24 @@ static bool share_a_stem (const term_t *a, const term_t *b)
 
 static bool is_same (const term_t *a, const term_t *b)
 {
-    return memcmp (a, b, sizeof *a) == 0;
+    return memcmp (a->size, b->size, sizeof a->size) == 0 && memcmp (a->stem, b->stem, sizeof a->stem) == 0;
 }
 
 static void collect (terms_t *self, words_t *words, span_t query, bool common_too)
 {
     self->count = 0;
     word_scan_t scan = words_scan (words, query);
-    for (word_t word; self->count < TERMS_MAX && word_next (&scan, &word);) {
+    for (word_t word; word_next (&scan, &word);) {
         if (word.in_pair || (!common_too && words_is_common (words, &word)))
             continue;
         term_t term = term_of (words, &word);
         size_t i = 0;
         while (i < self->count && !is_same (&self->items[i], &term))
             i++;
-        if (i == self->count)
+        if (i == self->count && i < TERMS_MAX)
             self->items[self->count++] = term;
+        if (i < self->count && self->items[i].weight < UINT8_MAX)
+            self->items[i].weight++;
     }
 }
 

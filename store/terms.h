@@ -11,6 +11,7 @@
 
 typedef struct {
     uint8_t size[LANGUAGE_COUNT];
+    uint8_t weight; /* how often the query says it */
     char stem[LANGUAGE_COUNT][WORD_MAX];
 } term_t;
 
