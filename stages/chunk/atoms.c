@@ -15,6 +15,7 @@
 
 #define LETTERS_A_TOKEN  7u
 #define UNSPACED_A_TOKEN 3u
+#define OTHERS_A_TOKEN   16u
 
 void atoms_free (atoms_t *self)
 {
@@ -50,7 +51,7 @@ typedef struct {
     uint32_t tokens;
     uint32_t letters; /* of the word under way, in sevenths and thirds … */
     uint32_t unspaced;
-    bool other; /* within a run of punctuation */
+    uint32_t other; /* punctuation: characters of the run under way */
 } counter_t;
 
 static inline void count_char (counter_t *self, char_class_t class)
@@ -58,25 +59,25 @@ static inline void count_char (counter_t *self, char_class_t class)
     if (class == CHAR_LETTER) {
         self->tokens += self->letters == 0;
         self->letters = self->letters + 1 == LETTERS_A_TOKEN ? 0 : self->letters + 1;
-        self->other = false;
+        self->other = 0;
         return;
     }
     self->letters = 0;
     if (class == CHAR_UNSPACED) {
         self->tokens += self->unspaced == 0;
         self->unspaced = self->unspaced + 1 == UNSPACED_A_TOKEN ? 0 : self->unspaced + 1;
-        self->other = false;
+        self->other = 0;
         return;
     }
     self->unspaced = 0;
     if (class == CHAR_WIDE) {
         self->tokens++;
-        self->other = false;
+        self->other = 0;
     } else if (class == CHAR_SPACE || class == CHAR_LINE)
-        self->other = false;
+        self->other = 0;
     else {
-        self->tokens += !self->other;
-        self->other = true;
+        self->tokens += self->other == 0;
+        self->other = self->other + 1 == OTHERS_A_TOKEN ? 0 : self->other + 1;
     }
 }
 
@@ -200,19 +201,29 @@ static bool is_lower (span_t text, size_t at, size_t to)
     return at < to && text.data[at] >= 'a' && text.data[at] <= 'z';
 }
 
-/*  True when the stop at `stop` ends an initial or a dotted abbreviation: a single letter stands before it. */
-static bool is_initial (span_t text, size_t from, size_t stop)
+static bool is_word_byte (char c)
 {
-    if (stop == from || text.data[stop] != '.')
+    return (unsigned char)c >= 0x80 || char_ascii[(unsigned char)c] == CHAR_LETTER;
+}
+
+/*  True when the stop at `stop` belongs to an initial, a dotted abbreviation (a single letter stands before it) or a
+ *  short form that something always follows. */
+static bool is_short_form (span_t text, size_t from, size_t stop)
+{
+    static const char *const forms[] = { "Mr",  "Mrs", "Ms", "Dr",  "Prof", "St", "vs", "Sr",
+                                         "Sra", "Dra", "cf", "fig", "Fig",  "pp", "Eq", "approx" };
+    if (text.data[stop] != '.')
         return false;
-    size_t at = stop - 1;
-    if (char_ascii[(unsigned char)text.data[at] & 0x7f] != CHAR_LETTER || (unsigned char)text.data[at] >= 0x80 ||
-        (text.data[at] >= '0' && text.data[at] <= '9'))
-        return false;
-    if (at == from)
-        return true;
-    unsigned char before = (unsigned char)text.data[at - 1];
-    return before < 0x80 && char_ascii[before] != CHAR_LETTER;
+    size_t start = stop;
+    while (start > from && stop - start < 8 && is_word_byte (text.data[start - 1]))
+        start--;
+    span_t word = span (text.data + start, stop - start);
+    if (word.size == 1)
+        return word.data[0] > '9';
+    for (size_t i = 0; i < sizeof forms / sizeof forms[0]; i++)
+        if (span_is (word, forms[i]))
+            return true;
+    return false;
 }
 
 /*  A stop at `at`: passes it, its like and closers; returns where the sentence ends, or 0 when it goes on. */
@@ -237,7 +248,7 @@ static size_t pass_stop (span_t text, size_t from, size_t at, size_t to, size_t 
         return 0;
     unsigned lines = 0;
     size_t after = skip_blanks (text, end, to, &lines);
-    if (lines < 2 && is_initial (text, from, stop))
+    if (lines < 2 && is_short_form (text, from, stop))
         return 0;
     /* "approx. five", but not "the end . and then", nor what begins a line: some write without capitals. */
     bool tight = stop > from && !is_blank (char_ascii[(unsigned char)text.data[stop - 1] & 0x7f]);

@@ -5,9 +5,9 @@
  *  paragraphs, sentences, lines, words, characters. Neighbours within a section share up to `overlap` tokens of whole
  *  sentences. The same input always gives the same chunks.
  *
- *  Tokens are an estimate of what a wordpiece vocabulary would make: a word counts one for each seven letters begun, a
- *  run of punctuation one, a character of Han, kana, Hangul or an emoji one, and three letters of Thai, Lao, Khmer or
- *  Burmese one.
+ *  Tokens are an estimate of what a wordpiece vocabulary would make: a word counts one for each seven letters begun,
+ *  punctuation one for up to sixteen marks in a row, a character of Han, kana, Hangul or an emoji one, and three
+ * letters of Thai, Lao, Khmer or Burmese one.
  */
 #ifndef STAGES_CHUNK_CHUNK_H
 #define STAGES_CHUNK_CHUNK_H
