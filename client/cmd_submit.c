@@ -306,7 +306,7 @@ const command_t cli_submit_commands[] = {
       "Directories are walked; hidden files and symbolic links in them are left out.\n"
       "Prints a line for each document: the task's id and the file's name.",
       submit_options, 1, -1, run_submit },
-    { "watch", "[ID…]", "follows tasks to their end; without ids shows everything that happens", "", watch_options, 0,
-      -1, run_watch },
+    { "watch", "[ID…]", "follows tasks to their end",
+      "Without ids it shows everything that happens until it is interrupted.", watch_options, 0, -1, run_watch },
     { 0 },
 };

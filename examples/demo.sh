@@ -23,7 +23,7 @@ stop() {
 trap stop EXIT
 
 cp -r "$examples/documents" "$place/documents"
-python3 - "$place/documents" <<'END'
+/usr/bin/python3 - "$place/documents" <<'END'
 import pathlib, sys, zipfile
 folder = pathlib.Path(sys.argv[1])
 with zipfile.ZipFile(folder / "archive.zip", "w", zipfile.ZIP_DEFLATED) as archive:

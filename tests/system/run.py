@@ -48,7 +48,7 @@ def main():
             outcome, reason = "skipped", f": {skip}"
             skipped += 1
         except Exception:
-            traceback.print_exc()
+            traceback.print_exc(file=sys.stdout)
             outcome, reason = "FAILED", ""
             failed.append(label)
         finally:

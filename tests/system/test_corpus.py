@@ -1,0 +1,59 @@
+"""Real documents through the whole pipeline: every one ends, and the words that are in them are found in the chunks."""
+import collections
+import pathlib
+import sys
+
+from harness import FINAL, TREE, Skip, chunks, running
+
+sys.path.insert(0, str(TREE / "tests" / "corpus"))
+import recall  # noqa: E402
+
+LEAST_MEAN = 0.90
+LEAST_DOCUMENTS = 200
+
+
+def whole_text(items):
+    """The document's text again: chunks overlap, and their byte ranges say by how much. Paths of archive entries are
+    part of what was read."""
+    text, end, paths = b"", 0, []
+    for chunk in items:
+        piece = chunk["text"].encode()
+        text += b"\n" + piece if chunk["start"] >= end else piece[end - chunk["start"]:]
+        end = max(end, chunk["end"])
+        if chunk.get("path") and chunk["path"] not in paths:
+            paths.append(chunk["path"])
+    return text.decode("utf-8", "replace") + "\n" + "\n".join(paths)
+
+
+def test_every_document_ends_and_words_are_found():
+    if not recall.corpus():
+        raise Skip("needs the corpus: MYELIN_SHARED/corpus/formats")
+    rows = []
+    with running(workers="extract=2,chunk=1,embed=2") as system:
+        for kind, path, expected in recall.documents():
+            reply = system.rest.submit(path.name, path.read_bytes(), "on_duplicate=reprocess")
+            rows.append((kind, path, expected, reply["task"]["id"]))
+        assert len(rows) >= LEAST_DOCUMENTS, f"only {len(rows)} documents"
+        scores, outcomes = collections.defaultdict(list), collections.Counter()
+        for kind, path, expected, task in rows:
+            done = system.rest.wait(task, 240)
+            assert done["status"] in FINAL
+            outcomes[done["status"] if done["status"] != "failed" else done["error_code"]] += 1
+            if done["status"] == "failed":
+                assert done["error_code"] and done["error_message"], (path.name, done)
+                assert done["error_code"] not in ("internal", "worker_lost", "protocol"), (path.name, done)
+            if expected is not None:
+                got = whole_text(chunks(system.rest, done["document_id"])) if done["status"] == "completed" else ""
+                scores[kind].append((recall.recall(expected, got), path.name, done["error_code"]))
+    every = [score for rows in scores.values() for score, _, _ in rows]
+    print(f"    {len(rows)} documents: {dict(outcomes)}")
+    for kind, found in scores.items():
+        print(f"    {kind:5} {len(found):4} with expected text, mean recall {sum(s for s, _, _ in found) / len(found):.3f}")
+    for score, name, code in sorted(row for rows in scores.values() for row in rows)[:12]:
+        print(f"    {score:.3f} {name} {code or ''}")
+    mean = sum(every) / len(every)
+    print(f"    mean word recall {mean:.4f} over {len(every)} documents")
+    assert mean >= LEAST_MEAN, mean
+
+
+test_every_document_ends_and_words_are_found.seconds = 900
