@@ -70,7 +70,7 @@ void buf_unref (buf_t **self_p)
 
 char *buf_bytes (buf_t *self)
 {
-    return (char *) self->bytes.data;
+    return (char *)self->bytes.data;
 }
 
 size_t buf_size (const buf_t *self)

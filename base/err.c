@@ -12,10 +12,9 @@ typedef struct {
     err_class_t class;
 } row_t;
 
-static const row_t rows[ERR_COUNT] = {
-    [ERR_NONE] = { "none", "No error", 200, ERR_REJECT },
+static const row_t rows[ERR_COUNT] = { [ERR_NONE] = { "none", "No error", 200, ERR_REJECT },
 #define ERR_ROW(sym, name, status, class, title) [ERR_##sym] = { name, title, status, ERR_##class },
-    ERR_CODES (ERR_ROW)
+                                       ERR_CODES (ERR_ROW)
 #undef ERR_ROW
 };
 
@@ -29,7 +28,7 @@ static void fill (err_t *err, err_code_t code, const char *format, va_list args)
     err->code = code;
     vsnprintf (err->message, sizeof err->message, format, args);
     for (char *p = err->message; *p; p++)
-        if ((unsigned char) *p < 0x20 || *p == 0x7f)
+        if ((unsigned char)*p < 0x20 || *p == 0x7f)
             *p = '?';
 }
 
@@ -81,6 +80,6 @@ err_code_t err_code (const char *name)
 {
     for (int code = 0; code < ERR_COUNT; code++)
         if (strcmp (rows[code].name, name) == 0)
-            return (err_code_t) code;
+            return (err_code_t)code;
     return ERR_INTERNAL;
 }

@@ -9,7 +9,7 @@
 void str_free (str_t *self)
 {
     free (self->data);
-    *self = (str_t) STR_INIT;
+    *self = (str_t)STR_INIT;
 }
 
 void str_clear (str_t *self)
@@ -57,7 +57,7 @@ void str_u64 (str_t *self, uint64_t value)
     char digits[20];
     size_t at = sizeof digits;
     do {
-        digits[--at] = (char) ('0' + value % 10);
+        digits[--at] = (char)('0' + value % 10);
         value /= 10;
     } while (value);
     str_add (self, span (digits + at, sizeof digits - at));
@@ -67,7 +67,7 @@ void str_i64 (str_t *self, int64_t value)
 {
     if (value < 0)
         str_char (self, '-');
-    str_u64 (self, value < 0 ? 0 - (uint64_t) value : (uint64_t) value);
+    str_u64 (self, value < 0 ? 0 - (uint64_t)value : (uint64_t)value);
 }
 
 void str_format (str_t *self, const char *format, ...)
@@ -78,7 +78,7 @@ void str_format (str_t *self, const char *format, ...)
     int size = vsnprintf (NULL, 0, format, args);
     va_end (args);
     if (size > 0)
-        vsnprintf (str_grow (self, (size_t) size), (size_t) size + 1, format, again);
+        vsnprintf (str_grow (self, (size_t)size), (size_t)size + 1, format, again);
     va_end (again);
 }
 
@@ -93,7 +93,7 @@ void str_json (str_t *self, span_t text)
     str_char (self, '"');
     size_t at = 0, plain = 0;
     while (at < text.size) {
-        unsigned char c = (unsigned char) text.data[at];
+        unsigned char c = (unsigned char)text.data[at];
         if (c >= 0x20 && c != '"' && c != '\\' && c < 0x80) {
             at++;
             continue;

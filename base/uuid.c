@@ -26,7 +26,7 @@ uuid_t uuid_new (void)
     } else {
         uint32_t step;
         memcpy (&step, random, 4);
-        low += (uint64_t) step + 1;
+        low += (uint64_t)step + 1;
         if (low >> 62) {
             low &= 0x3fffffffffffffff;
             if (++high > 0x0fff) {
@@ -37,11 +37,11 @@ uuid_t uuid_new (void)
     }
     uuid_t id;
     for (int i = 0; i < 6; i++)
-        id.bytes[i] = (uint8_t) (last_ms >> (40 - 8 * i));
-    id.bytes[6] = (uint8_t) (0x70 | (high >> 8));
-    id.bytes[7] = (uint8_t) high;
+        id.bytes[i] = (uint8_t)(last_ms >> (40 - 8 * i));
+    id.bytes[6] = (uint8_t)(0x70 | (high >> 8));
+    id.bytes[7] = (uint8_t)high;
     for (int i = 0; i < 8; i++)
-        id.bytes[8 + i] = (uint8_t) (low >> (56 - 8 * i));
+        id.bytes[8 + i] = (uint8_t)(low >> (56 - 8 * i));
     id.bytes[8] |= 0x80;
     return id;
 }
@@ -86,7 +86,10 @@ void uuid_text (uuid_t id, char text[UUID_TEXT])
 
 static int nibble (char c)
 {
-    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+    return c >= '0' && c <= '9'   ? c - '0'
+           : c >= 'a' && c <= 'f' ? c - 'a' + 10
+           : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                  : -1;
 }
 
 int uuid_parse (span_t text, uuid_t *id)
@@ -101,7 +104,7 @@ int uuid_parse (span_t text, uuid_t *id)
         int high = nibble (p[0]), low = nibble (p[1]);
         if (high < 0 || low < 0)
             return -1;
-        parsed.bytes[i] = (uint8_t) (high << 4 | low);
+        parsed.bytes[i] = (uint8_t)(high << 4 | low);
         p += 2;
     }
     *id = parsed;
