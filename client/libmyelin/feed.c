@@ -134,7 +134,7 @@ int myelin_wait (myelin_t *self, const char *id, int timeout_ms, myelin_progress
         goto out;
     tell (task, &told, on_progress, arg);
     while (!myelin_is_final (task)) {
-        int64_t left = timeout_ms < 0 ? ask_ms : deadline - now_ms ();
+        int64_t left = timeout_ms < 0 ? INT32_MAX : deadline - now_ms ();
         if (left <= 0) {
             myelin_fail (self, 0, "task %s did not end in %d ms", id, timeout_ms);
             goto out;
@@ -154,10 +154,13 @@ int myelin_wait (myelin_t *self, const char *id, int timeout_ms, myelin_progress
                 myelin_fail (self, 404, "task %s was deleted", id);
                 goto out;
             }
-        } else if (!got) {
-            if (myelin_task (self, id, task))
+        } else if (!got && left > ask_ms) { /* not at the deadline: one question may take longer */
+            myelin_task_t now;
+            if (myelin_task (self, id, &now) == 0) {
+                *task = now;
+                tell (task, &told, on_progress, arg);
+            } else if (self->status != 0 && self->status != 503) /* a server that restarts is waited for */
                 goto out;
-            tell (task, &told, on_progress, arg);
             ask_ms = ask_ms * 2 < ASK_MAX_MS ? ask_ms * 2 : ASK_MAX_MS;
         }
     }
