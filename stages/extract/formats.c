@@ -1,5 +1,6 @@
 #include "stages/extract/formats.h"
 #include "stages/extract/magic.h"
+#include "stages/extract/textkind.h"
 #include "stages/extract/zipnames.h"
 
 #include <ctype.h>
@@ -57,40 +58,6 @@ static const struct {
     SIGNATURE (0, "\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", NONE, "application/x-ole-storage"),
     SIGNATURE (0, "{\\rtf", NONE, "text/rtf"),
 };
-
-/*  Which kind of text: by what it begins with (`start`, lower case), else by its name or declared type. */
-static const struct {
-    const char *start;
-    const char *extensions;
-    const char *declared; /* part of the media type */
-    format_t format;
-    const char *media_type;
-} text_kinds[] = {
-    { "<!doctype html", "", "", FORMAT_HTML, "text/html" },
-    { "<html", "", "", FORMAT_HTML, "text/html" },
-    { "<?xml", "", "", FORMAT_XML, "application/xml" },
-    { "", " md markdown mkd mdown ", "markdown", FORMAT_MARKDOWN, "text/markdown" },
-    { "", " html htm html4 html5 xhtml shtml ", "html", FORMAT_HTML, "text/html" },
-    { "<", " xml svg rss atom kml gpx xsd xsl xslt dbk docbook fb2 opml ttml ", "xml", FORMAT_XML, "application/xml" },
-    { "", " json geojson jsonl ndjson ", "json", FORMAT_TEXT, "application/json" },
-    { "", " csv ", "text/csv", FORMAT_TEXT, "text/csv" },
-    { "", " tsv tab ", "tab-separated", FORMAT_TEXT, "text/tab-separated-values" },
-    { "", " yaml yml ", "yaml", FORMAT_TEXT, "application/yaml" },
-};
-
-bool name_has_extension (span_t name, const char *extensions)
-{
-    char wanted[18] = " ";
-    size_t size = 0;
-    while (size < name.size && size < 14 && name.data[name.size - 1 - size] != '.')
-        size++;
-    if (!size || size == name.size || name.data[name.size - 1 - size] != '.')
-        return false;
-    for (size_t i = 0; i < size; i++)
-        wanted[1 + i] = (char)tolower ((unsigned char)name.data[name.size - size + i]);
-    wanted[1 + size] = ' ';
-    return strstr (extensions, wanted) != NULL;
-}
 
 /*  A tar header from before "ustar": its checksum is right. */
 static bool is_old_tar (span_t bytes)
@@ -176,11 +143,6 @@ static bool is_late_pdf (const source_t *source, bool text)
     return !text || name_has_extension (source->name, " pdf ") || span_is (source->media_type, "application/pdf");
 }
 
-static bool media_type_has (span_t media_type, const char *part)
-{
-    return *part && memmem (media_type.data ? media_type.data : "", media_type.size, part, strlen (part));
-}
-
 typedef struct {
     char text[SNIFF_MAX + 1];
     size_t size;
@@ -197,49 +159,23 @@ static int take_sniff (void *self, span_t utf8, size_t consumed)
     return sniff->size == SNIFF_MAX ? -1 : 0;
 }
 
-/*  Leaves out comments at the start. */
-static const char *after_comments (const char *text)
-{
-    while (strncmp (text, "<!--", 4) == 0) {
-        const char *end = strstr (text, "-->");
-        if (!end)
-            break;
-        for (text = end + 3; *text && strchr (" \t\r\n", *text); text++)
-            ;
-    }
-    return text;
-}
-
 static void detect_text (const source_t *source, detected_t *detected)
 {
+    static const format_t formats[] = { [TEXT_PLAIN] = FORMAT_TEXT,
+                                        [TEXT_MARKDOWN] = FORMAT_MARKDOWN,
+                                        [TEXT_HTML] = FORMAT_HTML,
+                                        [TEXT_XML] = FORMAT_XML,
+                                        [TEXT_FLAT_ODF] = FORMAT_FLAT_ODF };
     sniff_t *sniff = calloc (1, sizeof *sniff);
     if (!sniff)
         abort ();
     span_t look = source->bytes;
     if (look.size > 2 * SNIFF_MAX)
         look.size = 2 * SNIFF_MAX;
-    charset_t charset = detected->charset;
-    charset_decode (look, &charset, take_sniff, sniff, NULL);
-    const char *start = after_comments (sniff->text);
-    is (detected, FORMAT_TEXT, "text/plain");
-    for (size_t i = 0; i < sizeof text_kinds / sizeof *text_kinds; i++) {
-        bool by_start = !*text_kinds[i].extensions;
-        bool starts = strncmp (start, text_kinds[i].start, strlen (text_kinds[i].start)) == 0;
-        if (starts && (by_start || name_has_extension (source->name, text_kinds[i].extensions) ||
-                       media_type_has (source->media_type, text_kinds[i].declared))) {
-            is (detected, text_kinds[i].format, text_kinds[i].media_type);
-            break;
-        }
-    }
-    bool no_text_name =
-        !name_has_extension (source->name, " txt text log md ") && !media_type_has (source->media_type, "text/plain");
-    if (detected->format == FORMAT_XML && strstr (start, "<html"))
-        is (detected, FORMAT_HTML, "application/xhtml+xml");
-    else if (detected->format == FORMAT_XML && strstr (start, "<office:document"))
-        is (detected, FORMAT_FLAT_ODF, "application/vnd.oasis.opendocument.text-flat-xml");
-    else if (detected->format == FORMAT_TEXT && *start == '<' && no_text_name &&
-             (strstr (start, "<html") || strstr (start, "<body") || strstr (start, "<head>")))
-        is (detected, FORMAT_HTML, "text/html");
+    charset_decode (look, &detected->charset, take_sniff, sniff, NULL);
+    const char *media_type;
+    text_kind_t kind = text_kind (sniff->text, source->name, source->media_type, &media_type);
+    is (detected, formats[kind], media_type);
     free (sniff);
 }
 

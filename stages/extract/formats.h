@@ -58,7 +58,4 @@ int format_detect (const source_t *source, detected_t *detected, err_t *err);
 /*  Detects and pours. -1 with the code of what went wrong, also when the document holds no text. */
 int extract_source (const source_t *source, sink_t *sink, detected_t *detected, err_t *err);
 
-/*  True when `name` ends in one of `extensions` (" txt log "); case does not count. */
-bool name_has_extension (span_t name, const char *extensions);
-
 #endif

@@ -260,9 +260,10 @@ static void give (sink_t *self, size_t size, span_t marks)
     str_free (&rest);
 }
 
-/*  Where to cut a segment that is full: after a blank line, a line, a word, in this order of liking. */
-static size_t cut_at (span_t text)
+size_t segment_cut (span_t text)
 {
+    if (text.size <= SEGMENT_BYTES)
+        return text.size;
     size_t from = SEGMENT_BYTES * 3 / 4;
     for (size_t at = SEGMENT_BYTES; at > from; at--)
         if (text.data[at - 1] == '\n' && text.data[at - 2] == '\n')
@@ -278,7 +279,7 @@ static size_t cut_at (span_t text)
 
 static void cut (sink_t *self)
 {
-    size_t at = cut_at (str_span (&self->text));
+    size_t at = segment_cut (str_span (&self->text));
     str_t before = STR_INIT, after = STR_INIT;
     split_marks (str_span (&self->marks), at, &before, &after);
     self->since++;
@@ -500,8 +501,10 @@ bool sink_unit (sink_t *self, const char *unit)
     while (rest.size) {
         const char *end = memchr (rest.data, '\n', rest.size);
         size_t line = end ? (size_t)(end - rest.data) : rest.size;
-        if (line == size && memcmp (rest.data, unit, size) == 0)
+        if (line == size && memcmp (rest.data, unit, size) == 0) {
+            self->bad++; /* whoever wants it skipped tells why */
             return false;
+        }
         line += end != NULL;
         rest = span (rest.data + line, rest.size - line);
     }

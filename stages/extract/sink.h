@@ -24,9 +24,10 @@ typedef struct sink sink_t;
 /*  X (symbol, name): what a document says about itself. */
 #define META_KEYS(X)                                                                                                   \
     X (TITLE, "title")                                                                                                 \
-    X (AUTHOR, "author") X (SUBJECT, "subject") X (KEYWORDS, "keywords") X (LANGUAGE, "language")                      \
-        X (CREATED, "created") X (MODIFIED, "modified") X (PRODUCER, "producer") X (PAGES, "pages")                    \
-            X (ENTRIES, "entries") X (CHARSET, "charset")
+    X (AUTHOR, "author")                                                                                               \
+    X (SUBJECT, "subject") X (KEYWORDS, "keywords") X (LANGUAGE, "language") X (CREATED, "created")                    \
+        X (MODIFIED, "modified") X (PRODUCER, "producer") X (PAGES, "pages") X (ENTRIES, "entries")                    \
+            X (CHARSET, "charset")
 typedef enum {
 #define META_ENUM(sym, name) META_##sym,
     META_KEYS (META_ENUM)
@@ -62,6 +63,10 @@ typedef struct {
     uint64_t text_offset;   /* bytes of text in the segments before it */
     span_t skip;            /* units not to read, each followed by a newline: an earlier parser died there; borrowed */
 } sink_config_t;
+
+/*  Where a segment of `text` ends: all of it up to SEGMENT_BYTES, else after a blank line, a line, a word or a
+ * character near there. */
+size_t segment_cut (span_t text);
 
 sink_t *sink_new (const sink_config_t *config);
 void sink_destroy (sink_t **self_p);

@@ -1,0 +1,19 @@
+/*  child.h: the parser: a process that reads one document behind one descriptor, writes records to another, and may do
+ *  nothing else.
+ */
+#ifndef EXTRACT_CHILD_H
+#define EXTRACT_CHILD_H
+
+#include "stages/extract/limits.h"
+#include "stages/extract/records.h"
+
+/*  How a parser says that memory ran out: its exit code. */
+#define CHILD_NO_MEMORY 77
+
+/*  Loads what every parser needs and may not open itself. Called in the zygote before each fork; works once. */
+void child_prepare (void);
+
+/*  Locks the process in, parses, exits. */
+_Noreturn void child_run (const record_spawn_t *spawn, int document, int output, const limits_t *limits);
+
+#endif
