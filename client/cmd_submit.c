@@ -97,13 +97,23 @@ static void print_submitted (const submit_t *self, int status, const json_t *rep
     fflush (stdout);
 }
 
+/*  A file's name as a document's: the last part of the path, with what no name may have (control characters, bytes
+ *  that are no UTF-8) replaced. */
+static void document_name_of (const char *path, str_t *name)
+{
+    const char *slash = strrchr (path, '/');
+    text_fit (name, span_str (slash ? slash + 1 : path), 4096, false);
+}
+
 /*  False when it makes no sense to go on with other files. */
 static bool submit_file (submit_t *self, const char *path)
 {
     err_t err;
     json_t *reply = NULL;
-    const char *slash = strrchr (path, '/');
-    self->name = slash ? slash + 1 : path;
+    str_t name = STR_INIT;
+    document_name_of (path, &name);
+    self->name = name.data;
+    bool go_on = true;
     int status = -1;
     for (int tries = 0; tries < BUSY_TRIES; tries++) {
         status = rest_upload (self->rest, self->path, path, self->name, on_sent, self, &reply, &err);
@@ -113,17 +123,20 @@ static bool submit_file (submit_t *self, const char *path)
     }
     bars_clear (self->bars);
     if (status < 0) {
-        fprintf (stderr, "myelin: %s: not submitted\n", path);
+        fprintf (stderr, "myelin: %s: not submitted\n", name.data);
         self->code = cli_fail (&err);
-        return self->code != CLI_UNREACHABLE && self->code != CLI_NOT_ALLOWED;
+        go_on = self->code != CLI_UNREACHABLE && self->code != CLI_NOT_ALLOWED;
+        goto out;
     }
     const json_t *task = json_object_get (reply, "task");
     if (self->follow && task && !json_is_null (task))
         follow_add (self->follow, task, self->name);
     else
         print_submitted (self, status, reply);
+out:
     json_decref (reply);
-    return true;
+    str_free (&name);
+    return go_on;
 }
 
 static int by_name (const FTSENT **a, const FTSENT **b)

@@ -53,9 +53,10 @@ static void print_quarantine (json_t *items)
     str_t lines = STR_INIT, reason = STR_INIT;
     json_array_foreach (items, index, item)
     {
+        const json_t *task = json_object_get (item, "task");
         str_clear (&reason);
-        str_format (&reason, "%s: %s", json_text (item, "error_code"), json_text (item, "error_message"));
-        str_format (&lines, "%s  ", json_text (item, "id"));
+        str_format (&reason, "%s: %s", json_text (task, "error_code"), json_text (task, "error_message"));
+        str_format (&lines, "%s  ", json_text (task, "id"));
         text_fit (&lines, span_str (json_text (json_object_get (item, "document"), "filename")), 42, false);
         str_char (&lines, '\n');
         text_wrap (&lines, str_span (&reason), 4, text_columns (STDOUT_FILENO), 4);

@@ -303,7 +303,7 @@ def test_failures_and_quarantine():
                 listed = client.call("GET", QUARANTINE, {"document_id": task["document_id"]})
                 assert listed.status == 200, listed
                 item = listed.json["items"][0]
-                assert item["id"] == task["id"] and item["error_code"] == code
+                assert item["task"]["id"] == task["id"] and item["task"]["error_code"] == code
                 assert item["document"]["filename"] == name
                 retried = client.call("POST", QUARANTINE + "retry", body={"task_id": task["id"]})
                 assert retried.status == 202, retried
