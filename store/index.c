@@ -225,6 +225,7 @@ static int make (sqlite3 *db, const char *identity, err_t *err)
     snprintf (sql, sizeof sql,
               "INSERT INTO meta VALUES ('%s', 1);"
               "INSERT INTO chunks (chunks, rank) VALUES ('hashsize', 4194304);"
+              "INSERT INTO chunks (chunks, rank) VALUES ('automerge', 8);"
               "PRAGMA user_version = %d",
               identity, INDEX_FORMAT * 1000 + WORDS_VERSION);
     if (run (db, "PRAGMA page_size = 8192; PRAGMA journal_mode = WAL; BEGIN", doing, err) < 0 ||

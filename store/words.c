@@ -12,10 +12,10 @@
 
 #define FOLDS_SIZE   0x600u /* Latin, Greek, Cyrillic, Hebrew; beyond, ICU is asked each time */
 #define FOLD_MAX     12
-#define STEMS_SIZE   8192u
+#define STEMS_SIZE   16384u
 #define STEM_KEY_MAX 23
 #define COMMON_SIZE  1024u
-#define SAMPLE_BYTES 3000u
+#define SAMPLE_BYTES 1500u
 
 typedef struct {
     uint8_t size; /* 255: not yet known; 0: no part of a word */
@@ -321,14 +321,15 @@ language_t words_language (words_t *self, span_t text)
     return LANGUAGE_UNSURE;
 }
 
-/*  Snowball's Portuguese rules know endings by their accents, which folding took away: put those back. */
+/*  Snowball's Portuguese rules know endings by their accents, which folding took away: put those back. They also leave
+ *  plurals that change the ending apart from their singular (ações, ação; animais, animal): make them one. */
 static const struct {
     const char *bare, *accented;
 } portuguese_endings[] = {
-    { "coes", "ções" }, { "cao", "ção" },     { "soes", "sões" },     { "sao", "são" },     { "avel", "ável" },
-    { "ivel", "ível" }, { "ancia", "ância" }, { "ancias", "âncias" }, { "encia", "ência" }, { "encias", "ências" },
-    { "arao", "arão" }, { "erao", "erão" },   { "irao", "irão" },     { "iamos", "íamos" }, { "avamos", "ávamos" },
-    { "oes", "ões" },   { "ao", "ão" },
+    { "coes", "ção" },    { "cao", "ção" },     { "oes", "ão" },        { "aes", "ão" },      { "aos", "ão" },
+    { "ao", "ão" },       { "aveis", "ável" },  { "avel", "ável" },     { "iveis", "ível" },  { "ivel", "ível" },
+    { "ais", "al" },      { "ois", "ol" },      { "ancias", "ância" },  { "ancia", "ância" }, { "encias", "ência" },
+    { "encia", "ência" }, { "iamos", "íamos" }, { "avamos", "ávamos" }, { "ns", "m" },
 };
 
 static size_t accent_ending (const word_t *word, char out[2 * WORD_MAX])
