@@ -98,7 +98,7 @@ class System:
         self.process.stdout.close()
         self.stack.close()
 
-    def load(self, mode, **options):
+    def load(self, mode, /, **options):
         """Runs bench-load and returns what it found out."""
         return run("bench-load", mode, "--req", self.address["req"], **options)
 
@@ -159,7 +159,7 @@ def memory(pid):
     return found
 
 
-def run(name, *words, **options):
+def run(name, /, *words, **options):
     """Runs one of the measuring programs; its JSON."""
     arguments = [program(name), *words]
     for key, value in options.items():
