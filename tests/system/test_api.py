@@ -245,7 +245,7 @@ def test_wait_history_and_queue():
             assert status.json["pending_tasks"] == status.json["processing_tasks"] == 0
             for name in ("extract", "chunk", "embed", "storage"):
                 assert status.json["stages"][name].keys() >= {"ready", "running", "workers", "done_per_second"}
-            assert status.json["stages"]["extract"]["workers"] == 2
+            wait_for(lambda: client.call("GET", QUEUE).json["stages"]["extract"]["workers"] == 2, 10, "both are known")
 
 
 def test_waiting_for_a_task_answers_after_its_time():

@@ -1,11 +1,8 @@
 """Killing processes while they work loses nothing and doubles nothing."""
 import collections
-import json
 import os
-import pathlib
 import random
 import signal
-import threading
 import time
 
 from harness import FINAL, TASKS, chunks, running, wait_for
@@ -16,48 +13,65 @@ WORDS = ("harbour lantern orchard quartz velvet thunder meadow copper island whi
          "canyon ribbon falcon timber anchor willow").split()
 
 
+def share(kill):
+    """The numbers of the documents that are submitted before a kill."""
+    return range(kill * DOCUMENTS // KILLS, (kill + 1) * DOCUMENTS // KILLS)
+
+
+LAST_OF_SHARE = {share(kill)[-1] for kill in range(KILLS)}
+
+
 def document(number):
-    """Text that is the same in every run: a few paragraphs; every tenth is some segments long."""
+    """Text that is the same in every run: a few paragraphs; some are some segments long, and the last one of each share
+    is long enough to be in hand when the kill comes."""
     source = random.Random(number)
-    paragraphs = 4 if number % 10 else 1500
+    paragraphs = 6000 if number in LAST_OF_SHARE else 1500 if number % 10 == 0 else 4
     return "\n\n".join(f"Document {number}, paragraph {i}. " + " ".join(source.choices(WORDS, k=60)) + "."
                        for i in range(paragraphs)).encode()
 
 
-def submit_all(system):
-    """Submits all, trying again while the broker is away; the key makes sure that no try counts twice."""
-    tasks = {}
-    for number in range(DOCUMENTS):
-        content, deadline = document(number), time.monotonic() + 60
-        while number not in tasks:
-            assert time.monotonic() < deadline, f"document {number} was not taken for a minute"
-            try:
-                answer = system.rest.post("documents/", content, headers={
-                    "X-Filename": f"{number}.txt", "Content-Type": "application/octet-stream",
-                    "Idempotency-Key": f"document-{number}"})
-            except OSError:
-                time.sleep(0.05)
-                continue
-            if answer.status in (200, 201):
-                tasks[number] = answer.json["task"]["id"]
-            else:
-                assert answer.status in (429, 503, 507), answer
-                time.sleep(0.05)
-    return tasks
-
-
-def kill_at_random(system, stop, killed):
-    source = random.Random(7)
-    for _ in range(KILLS):
-        role = source.choice(["extract", "extract", "chunk", "embed", "embed", "storage", "broker"])
-        if stop.wait(source.uniform(0.1, 0.9)):
-            return
-        pids = wait_for(lambda: system.children(role), 20, f"a {role} to kill")
+def submit(system, number):
+    """Submits one, trying again while the broker is away; the key makes sure that no try counts twice."""
+    content, deadline = document(number), time.monotonic() + 60
+    while True:
+        assert time.monotonic() < deadline, f"document {number} was not taken for a minute"
         try:
-            os.kill(source.choice(pids), signal.SIGKILL)
-            killed[role] += 1
-        except ProcessLookupError:
-            killed["gone already"] += 1
+            answer = system.rest.post("documents/", content, headers={
+                "X-Filename": f"{number}.txt", "Content-Type": "application/octet-stream",
+                "Idempotency-Key": f"document-{number}"})
+        except OSError:
+            time.sleep(0.05)
+            continue
+        if answer.status in (200, 201):
+            return answer.json["task"]["id"]
+        assert answer.status in (429, 503), answer
+        time.sleep(0.05)
+
+
+def completed(system):
+    try:
+        answer = system.rest.get("document-processing/queue/status/")
+        return answer.json["completed_tasks"] if answer.status == 200 else -1
+    except OSError:
+        return -1
+
+
+def submit_and_kill(system, killed):
+    """Submits all, and between them kills KILLS times one of those who work on what is there. Before each kill some
+    of the work in hand is let through, never all of it, so that every kill hits something."""
+    source, tasks = random.Random(7), {}
+    for kill in range(KILLS):
+        before = completed(system)
+        for number in share(kill):
+            tasks[number] = submit(system, number)
+        through = before + source.randrange(len(share(kill)) - 3)
+        wait_for(lambda: completed(system) >= through, 60, f"work goes on before kill {kill}", 0.002)
+        assert completed(system) < len(tasks), "there is nothing in hand"
+        role = source.choice(["extract", "extract", "chunk", "embed", "embed", "storage", "broker", "broker"])
+        pids = wait_for(lambda: system.children(role), 30, f"a {role} to kill")
+        os.kill(source.choice(pids), signal.SIGKILL)
+        killed[role] += 1
+    return tasks
 
 
 def outcome(system, tasks):
@@ -81,28 +95,14 @@ def outcome(system, tasks):
 
 def test_500_documents_survive_30_kills():
     with running() as system:
-        calm = outcome(system, submit_all(system))
+        calm = outcome(system, {number: submit(system, number) for number in range(DOCUMENTS)})
     assert all(status == "completed" for status, _ in calm.values())
 
     with running() as system:
-        killed, stop, errors = collections.Counter(), threading.Event(), []
-
-        def killer():
-            try:
-                kill_at_random(system, stop, killed)
-            except Exception as error:
-                errors.append(error)
-        thread = threading.Thread(target=killer)
-        thread.start()
-        try:
-            tasks = submit_all(system)
-            thread.join(120)
-            rough = outcome(system, tasks)
-        finally:
-            stop.set()
-            thread.join()
-        assert not errors, errors
-        assert sum(killed.values()) == KILLS, killed
+        killed = collections.Counter()
+        tasks = submit_and_kill(system, killed)
+        rough = outcome(system, tasks)
+        assert sum(killed.values()) == KILLS
         print(f"    killed: {dict(killed)}")
 
         assert len(set(tasks.values())) == DOCUMENTS

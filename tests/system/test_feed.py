@@ -53,7 +53,7 @@ def test_a_req_client_follows_to_completed():
 def test_long_document_shows_progress_that_never_falls():
     with running() as system:
         feed = subscribed(system, "task.")
-        text = "\n\n".join(f"Paragraph {i}. {NOTE}" for i in range(8000))  # about 5 MB: many segments
+        text = "\n\n".join(f"Paragraph {i}. {NOTE}" for i in range(40000))  # about 25 MB: many segments
         task = submit(system, "long.txt", text)
         events = feed.until_final(task, 120)
         progress = [event["task"]["progress"] for event in events]
