@@ -55,6 +55,9 @@ int content_tidy (content_t *self, err_t *err);
 content_reader_t *content_reader_new (content_t *content, err_t *err);
 void content_reader_destroy (content_reader_t **self_p);
 
+/*  True once a search found the text index damaged. It was discarded: the next start makes it anew. */
+bool content_reader_lost_index (const content_reader_t *self);
+
 /*  Where a chunk is, as its marks say. 0 or empty: no such mark. */
 typedef struct {
     uint32_t page, slide;

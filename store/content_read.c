@@ -22,6 +22,7 @@ struct content_reader {
     content_t *content;
     index_reader_t *index;
     words_t *words;
+    bool lost_index;
 };
 
 /*  A document read during a query. */
@@ -70,6 +71,11 @@ void content_reader_destroy (content_reader_t **self_p)
     words_destroy (&self->words);
     free (self);
     *self_p = NULL;
+}
+
+bool content_reader_lost_index (const content_reader_t *self)
+{
+    return self->lost_index;
 }
 
 /*  --- documents and rows of a snapshot --- */
@@ -274,13 +280,25 @@ out:
 
 /*  --- by words --- */
 
+static int ask_index (search_t *self, const terms_t *terms, const index_range_t *ranges, size_t count, top_t *top,
+                      err_t *err)
+{
+    content_reader_t *reader = self->reader;
+    int rc = index_search (reader->index, self->query->user, terms, ranges, count, top, err);
+    if (rc < 0 && err->code == ERR_CORRUPT) {
+        index_discard (reader->content->index_path);
+        reader->lost_index = true;
+    }
+    return rc;
+}
+
 static int search_words (search_t *self, const terms_t *terms, top_t *top, err_t *err)
 {
     const content_query_t *query = self->query;
     if (!terms->count)
         return 0;
     if (uuid_is_null (query->document))
-        return index_search (self->reader->index, query->user, terms, NULL, 0, top, err);
+        return ask_index (self, terms, NULL, 0, top, err);
     long seen = see_document (self, query->user, query->document, err);
     if (seen < 0)
         return -1;
@@ -296,7 +314,7 @@ static int search_words (search_t *self, const terms_t *terms, top_t *top, err_t
     }
     int rc = 0;
     if (count)
-        rc = index_search (self->reader->index, query->user, terms, ranges, count, top, err);
+        rc = ask_index (self, terms, ranges, count, top, err);
     free (ranges);
     return rc;
 }

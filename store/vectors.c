@@ -169,15 +169,25 @@ __attribute__ ((target ("avx2,avx512vnni,avx512vl"))) static int32_t dot_vnni (c
 }
 #endif
 
+vectors_dot_fn *vectors_dot_of (int which)
+{
+    vectors_dot_fn *ways[4] = { dot_plain };
+    int count = 1;
+#if defined(__x86_64__)
+    if (__builtin_cpu_supports ("avx2"))
+        ways[count++] = dot_avx2;
+    if (__builtin_cpu_supports ("avx512vnni") && __builtin_cpu_supports ("avx512vl"))
+        ways[count++] = dot_vnni;
+#endif
+    return which < count ? ways[which] : NULL;
+}
+
 vectors_dot_fn *vectors_dot (void)
 {
-#if defined(__x86_64__)
-    if (__builtin_cpu_supports ("avx512vnni") && __builtin_cpu_supports ("avx512vl"))
-        return dot_vnni;
-    if (__builtin_cpu_supports ("avx2"))
-        return dot_avx2;
-#endif
-    return dot_plain;
+    vectors_dot_fn *best = dot_plain;
+    for (int i = 1; vectors_dot_of (i); i++)
+        best = vectors_dot_of (i);
+    return best;
 }
 
 void vectors_scan (const scan_query_t *query, const int8_t *high, const float *scales, const uint64_t *rows,

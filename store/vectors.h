@@ -42,9 +42,11 @@ typedef struct {
 void scan_query_init (scan_query_t *self, const float *query, uint32_t dims);
 void scan_query_free (scan_query_t *self);
 
-/*  Inner product of bytes by the best instructions this processor has. */
+/*  Inner product of bytes, none of which is -128. vectors_dot: by the best instructions that this processor has;
+ *  vectors_dot_of: the ways it can do it, from 0 on, NULL after the last (for tests). */
 typedef int32_t vectors_dot_fn (const int8_t *a, const int8_t *b, uint32_t dims);
 vectors_dot_fn *vectors_dot (void);
+vectors_dot_fn *vectors_dot_of (int which);
 
 /*  Pushes rows[i] with its approximate inner product, for i < count. A scale that is no number is never pushed. */
 void vectors_scan (const scan_query_t *query, const int8_t *high, const float *scales, const uint64_t *rows,

@@ -18,9 +18,15 @@ struct answers {
     content_reader_t *content;
     provider_t *provider;
     int stop;
+    int trouble;
     pthread_t thread;
     bool is_running;
 };
+
+int answers_trouble_fd (const answers_t *self)
+{
+    return self->trouble;
+}
 
 static void reply (answers_t *self, const frames_t *in)
 {
@@ -38,6 +44,8 @@ static void reply (answers_t *self, const frames_t *in)
         msg.reply.detail = span_str (err.message);
         if (err_class (code) == ERR_GIVEUP)
             log_write (LOG_ERROR, "query.failed", NULL, "%s", err.message);
+        if (content_reader_lost_index (self->content))
+            eventfd_write (self->trouble, 1);
     } else {
         payload = buf_take (body.data, body.size);
         body = (str_t)STR_INIT;
@@ -85,6 +93,7 @@ answers_t *answers_start (void *context, content_t *content, const char *endpoin
     if (!self)
         abort ();
     self->stop = eventfd (0, EFD_CLOEXEC);
+    self->trouble = eventfd (0, EFD_CLOEXEC);
     self->router = frames_socket (context, ZMQ_ROUTER, LINGER_MS, false, err);
     self->provider = provider_new (provider, err);
     if (!self->provider || !self->router || !(self->content = content_reader_new (content, err)))
@@ -95,7 +104,7 @@ answers_t *answers_start (void *context, content_t *content, const char *endpoin
         err_set (err, ERR_CONFIG, "cannot bind %s: %s", endpoint, zmq_strerror (errno));
         goto failed;
     }
-    if (self->stop < 0 || pthread_create (&self->thread, NULL, run, self) != 0) {
+    if (self->stop < 0 || self->trouble < 0 || pthread_create (&self->thread, NULL, run, self) != 0) {
         err_set_errno (err, ERR_IO, errno, "cannot start the thread that answers queries");
         goto failed;
     }
@@ -115,6 +124,8 @@ void answers_stop (answers_t **self_p)
         pthread_join (self->thread, NULL);
     if (self->stop >= 0)
         close (self->stop);
+    if (self->trouble >= 0)
+        close (self->trouble);
     if (self->router)
         zmq_close (self->router);
     content_reader_destroy (&self->content);

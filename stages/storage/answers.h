@@ -10,6 +10,9 @@ typedef struct answers answers_t;
  *  (stages/embed/provider.h). `content` and `context` are borrowed until answers_stop. NULL and *err on failure. */
 answers_t *answers_start (void *context, content_t *content, const char *endpoint, const char *provider, err_t *err);
 
+/*  A descriptor that becomes readable when the process has to start anew to answer well again (a damaged index). */
+int answers_trouble_fd (const answers_t *self);
+
 /*  Ends the thread; queries that were not read get no answer. */
 void answers_stop (answers_t **self_p);
 

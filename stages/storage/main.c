@@ -33,7 +33,7 @@ static int run (void *context, const options_t *options, err_t *err)
     if (worker) {
         puts ("ready"); /* for the supervisor */
         fflush (stdout);
-        rc = writer_run (worker, content, err);
+        rc = writer_run (worker, content, answers_trouble_fd (answers), err);
     }
     worker_destroy (&worker);
     answers_stop (&answers);

@@ -65,11 +65,14 @@ static void give_back (batch_t *self, worker_t *worker, const err_t *err)
         worker_fail (worker, self->jobs[i], &reason);
 }
 
-int writer_run (worker_t *worker, content_t *content, err_t *err)
+int writer_run (worker_t *worker, content_t *content, int trouble_fd, err_t *err)
 {
     static batch_t batch; /* too large for a stack; there is one writer */
     bool more = false, untidy = true;
-    while (worker_poll (worker, NULL, 0, more || untidy ? 0 : -1) == 0) {
+    zmq_pollitem_t trouble = { NULL, trouble_fd, ZMQ_POLLIN, 0 };
+    while (worker_poll (worker, &trouble, 1, more || untidy ? 0 : -1) == 0) {
+        if (trouble.revents)
+            return err_set (err, ERR_CORRUPT, "the text index is damaged; the next start makes it anew");
         more = collect (&batch, worker);
         if (batch.count) {
             if (content_apply (content, batch.changes, batch.count, err) < 0) {

@@ -108,12 +108,12 @@ static inline void job_clear (job_t *self)
 
 static inline job_t job_plain (job_action_t action, const char *user, uuid_t document, uint64_t revision)
 {
-    return (job_t) { .job = { .action = (uint8_t) action,
-                              .user = span_str (user),
-                              .document = document,
-                              .revision = revision,
-                              .filename = span_str ("note.txt"),
-                              .media_type = span_str ("text/plain") } };
+    return (job_t){ .job = { .action = (uint8_t)action,
+                             .user = span_str (user),
+                             .document = document,
+                             .revision = revision,
+                             .filename = span_str ("note.txt"),
+                             .media_type = span_str ("text/plain") } };
 }
 
 static inline job_t job_segment (fixture_t *self, const char *user, uuid_t document, uint64_t revision,
@@ -129,13 +129,13 @@ static inline job_t job_segment (fixture_t *self, const char *user, uuid_t docum
     for (const char *at = text; *at;) {
         size_t size = strcspn (at, "\n");
         if (size) {
-            uint32_t start = (uint32_t) (at - text);
-            chunk_span_add (&job.spans, (chunk_span_t) { start, start + (uint32_t) size, 1 });
+            uint32_t start = (uint32_t)(at - text);
+            chunk_span_add (&job.spans, (chunk_span_t){ start, start + (uint32_t)size, 1 });
             lines[count++] = span (at, size);
         }
         at += size + (at[size] == '\n');
     }
-    job.vectors = vectors_new (provider_model (self->provider), (uint32_t) count, provider_dims (self->provider), &rows);
+    job.vectors = vectors_new (provider_model (self->provider), (uint32_t)count, provider_dims (self->provider), &rows);
     assert_int_equal (provider_embed (self->provider, lines, count, rows, &err), 0);
     return job;
 }
@@ -242,7 +242,7 @@ static inline hits_t search_in (fixture_t *self, const char *user, const char *t
 
 static inline hits_t search_for (fixture_t *self, const char *user, const char *text, search_mode_t mode)
 {
-    return search_in (self, user, text, mode, 10, (uuid_t) { 0 });
+    return search_in (self, user, text, mode, 10, (uuid_t){ 0 });
 }
 
 /*  Chunks of the visible revision; count 0 and *code set when there are none. */

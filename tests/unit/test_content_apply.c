@@ -10,7 +10,7 @@ static void a_committed_document_is_found_by_the_very_next_query_in_every_mode (
     assert_int_equal (change.chunks, 2);
     assert_int_equal (change.embeddings, 2);
     for (int mode = SEARCH_HYBRID; mode <= SEARCH_VECTOR; mode++) {
-        hits_t hits = search_for (self, "ana", "lazy dogs", (search_mode_t) mode);
+        hits_t hits = search_for (self, "ana", "lazy dogs", (search_mode_t)mode);
         assert_true (hits.count >= 1);
         assert_memory_equal (&hits.items[0].document, &id, sizeof id);
         assert_int_equal (hits.items[0].chunk, 1);
@@ -76,7 +76,7 @@ static void a_new_revision_replaces_the_old_one_in_one_step (void **state)
     put_commit (self, "ana", id, 2, 1);
     for (int tidied = 0; tidied < 2; tidied++) {
         for (int mode = SEARCH_HYBRID; mode <= SEARCH_VECTOR; mode++) {
-            hits_t hits = search_for (self, "ana", "apples pears", (search_mode_t) mode);
+            hits_t hits = search_for (self, "ana", "apples pears", (search_mode_t)mode);
             assert_int_equal (hits.count, 1);
             assert_string_equal (hits.items[0].text, "new apples");
         }
@@ -142,7 +142,7 @@ static void a_dropped_document_is_gone_at_once_and_late_jobs_do_not_bring_it_bac
     assert_int_equal (search_for (self, "ana", "ephemeral", SEARCH_VECTOR).count, 1);
     apply_job (self, job_plain (JOB_DROP_DOCUMENT, "ana", id, 0));
     for (int mode = SEARCH_HYBRID; mode <= SEARCH_VECTOR; mode++)
-        assert_int_equal (search_for (self, "ana", "ephemeral", (search_mode_t) mode).count, 0);
+        assert_int_equal (search_for (self, "ana", "ephemeral", (search_mode_t)mode).count, 0);
     chunks_of (self, "ana", id, 0, 10, &code);
     assert_int_equal (code, ERR_NOT_FOUND);
     assert_int_equal (put_note (self, "ana", id, 3, "ephemeral words").rc, 0);
@@ -170,9 +170,12 @@ static void a_batch_is_applied_in_order_and_a_bad_job_spoils_no_other (void **st
     fixture_t *self = *state;
     uuid_t first = uuid_new (), second = uuid_new (), third = uuid_new ();
     job_t jobs[] = {
-        job_segment (self, "ana", first, 1, 0, "batch alpha"),  job_segment (self, "ana", first, 1, 1, "batch beta"),
-        job_plain (JOB_COMMIT, "ana", first, 1),                job_segment (self, "ana", second, 1, 0, "batch gamma"),
-        job_segment (self, "ana", third, 1, 0, "batch delta"), job_plain (JOB_DROP_DOCUMENT, "ana", third, 1),
+        job_segment (self, "ana", first, 1, 0, "batch alpha"),
+        job_segment (self, "ana", first, 1, 1, "batch beta"),
+        job_plain (JOB_COMMIT, "ana", first, 1),
+        job_segment (self, "ana", second, 1, 0, "batch gamma"),
+        job_segment (self, "ana", third, 1, 0, "batch delta"),
+        job_plain (JOB_DROP_DOCUMENT, "ana", third, 1),
     };
     enum { COUNT = sizeof jobs / sizeof *jobs };
     content_change_t changes[COUNT];
@@ -243,7 +246,7 @@ static void a_user_sees_nothing_of_another (void **state)
     put_note (self, "bob", bob, 1, "shared words of bob");
     put_note (self, "an", uuid_new (), 1, "shared words of an");
     for (int mode = SEARCH_HYBRID; mode <= SEARCH_VECTOR; mode++) {
-        hits_t hits = search_for (self, "ana", "shared words", (search_mode_t) mode);
+        hits_t hits = search_for (self, "ana", "shared words", (search_mode_t)mode);
         assert_int_equal (hits.count, 1);
         assert_string_equal (hits.items[0].text, "shared words of ana");
     }

@@ -5,12 +5,13 @@ static void chunks_are_numbered_over_all_segments_and_carry_their_place (void **
 {
     fixture_t *self = *state;
     uuid_t id = uuid_new ();
-    job_t first = job_segment (self, "ana", id, 1, 0, "zero\none"), second = job_segment (self, "ana", id, 1, 2, "two\n\nthree");
-    mark_add (&first.marks, (mark_t) { 0, MARK_PAGE, 7, SPAN_EMPTY });
-    mark_add (&first.marks, (mark_t) { 5, MARK_HEADING, 1, SPAN_LIT ("Top") });
-    mark_add (&second.marks, (mark_t) { 0, MARK_PAGE, 8, SPAN_EMPTY });
-    mark_add (&second.marks, (mark_t) { 0, MARK_PATH, 0, SPAN_LIT ("inner/file.txt") });
-    mark_add (&second.marks, (mark_t) { 5, MARK_PAGE, 9, SPAN_EMPTY });
+    job_t first = job_segment (self, "ana", id, 1, 0, "zero\none"),
+          second = job_segment (self, "ana", id, 1, 2, "two\n\nthree");
+    mark_add (&first.marks, (mark_t){ 0, MARK_PAGE, 7, SPAN_EMPTY });
+    mark_add (&first.marks, (mark_t){ 5, MARK_HEADING, 1, SPAN_LIT ("Top") });
+    mark_add (&second.marks, (mark_t){ 0, MARK_PAGE, 8, SPAN_EMPTY });
+    mark_add (&second.marks, (mark_t){ 0, MARK_PATH, 0, SPAN_LIT ("inner/file.txt") });
+    mark_add (&second.marks, (mark_t){ 5, MARK_PAGE, 9, SPAN_EMPTY });
     second.job.text_offset = 1000;
     apply_job (self, second); /* order of arrival does not matter */
     apply_job (self, first);
@@ -81,13 +82,15 @@ static void any_text_is_a_query (void **state)
     fixture_t *self = *state;
     put_note (self, "ana", uuid_new (), 1, "plain words");
     static const char *const queries[] = {
-        "",         " ",       "\"",      "'",          "AND OR NOT", "NEAR(",    "*",       "plain*",        "(plain",
-        "plain\"x", "-plain",  "^plain",  "body:plain", "{a b}:c",    "\xff\xfe", "%s%n",    "'; DROP TABLE", "\x01\x02",
-        "💣💥",     "plain\t", "ｐｌａｉｎ", "0:plain",   "plain:",     "̀",        "\xC3\x28", "a+b",           "\\",
+        "",           " ",       "\"",         "'",        "AND OR NOT",    "NEAR(",
+        "*",          "plain*",  "(plain",     "plain\"x", "-plain",        "^plain",
+        "body:plain", "{a b}:c", "\xff\xfe",   "%s%n",     "'; DROP TABLE", "\x01\x02",
+        "💣💥",         "plain\t", "ｐｌａｉｎ", "0:plain",  "plain:",        "̀",
+        "\xC3\x28",   "a+b",     "\\",
     };
     for (size_t i = 0; i < sizeof queries / sizeof *queries; i++)
         for (int mode = SEARCH_HYBRID; mode <= SEARCH_VECTOR; mode++)
-            search_for (self, "ana", queries[i], (search_mode_t) mode);
+            search_for (self, "ana", queries[i], (search_mode_t)mode);
     str_t endless = STR_INIT;
     for (int i = 0; i < 20000; i++)
         str_format (&endless, "word%d ", i);
@@ -111,8 +114,9 @@ static void snippets_mark_the_matches_and_escape_the_rest (void **state)
     hits_t hits = search_for (self, "ana", "zebra lion", SEARCH_TEXT);
     assert_int_equal (hits.count, 1);
     const char *snippet = hits.items[0].snippet;
-    assert_non_null (strstr (snippet, "&lt;b&gt;<mark>Zebras</mark>&lt;/b&gt; &amp; &quot;<mark>lions</mark>&quot; meet the "
-                                      "<mark>zebra</mark>&#39;s friend."));
+    assert_non_null (strstr (snippet,
+                             "&lt;b&gt;<mark>Zebras</mark>&lt;/b&gt; &amp; &quot;<mark>lions</mark>&quot; meet the "
+                             "<mark>zebra</mark>&#39;s friend."));
     assert_true (strlen (snippet) < 400);
     assert_memory_equal (snippet, "…", 3);
 }
@@ -126,7 +130,7 @@ static void a_query_can_be_kept_to_one_document (void **state)
         put_note (self, "ana", ids[i], 1, "common ground\ncommon sense");
     }
     for (int mode = SEARCH_HYBRID; mode <= SEARCH_VECTOR; mode++) {
-        hits_t hits = search_in (self, "ana", "common sense", (search_mode_t) mode, 10, ids[3]);
+        hits_t hits = search_in (self, "ana", "common sense", (search_mode_t)mode, 10, ids[3]);
         assert_int_equal (hits.count, 2);
         for (size_t i = 0; i < hits.count; i++)
             assert_memory_equal (&hits.items[i].document, &ids[3], sizeof ids[3]);
@@ -145,7 +149,7 @@ static void equal_scores_are_ordered_by_document_and_chunk (void **state)
         put_note (self, "ana", ids[i], 1, "same words\nsame words");
     for (int mode = SEARCH_HYBRID; mode <= SEARCH_VECTOR; mode++)
         for (uint32_t limit = 1; limit <= 8; limit++) {
-            hits_t hits = search_in (self, "ana", "same words", (search_mode_t) mode, limit, (uuid_t) { 0 });
+            hits_t hits = search_in (self, "ana", "same words", (search_mode_t)mode, limit, (uuid_t){ 0 });
             assert_int_equal (hits.count, limit);
             for (uint32_t i = 0; i < limit; i++) {
                 assert_memory_equal (&hits.items[i].document, &ids[i / 2], sizeof ids[0]);
@@ -177,7 +181,8 @@ static void vectors_that_do_not_fit_in_memory_are_found_all_the_same (void **sta
     uuid_t ids[300];
     for (int i = 0; i < 300; i++) {
         ids[i] = uuid_new ();
-        snprintf (text, sizeof text, "record %d\nabout %d and %d\nitem %d of many\nline\nmore", i, i * 7, i * 13, i % 17);
+        snprintf (text, sizeof text, "record %d\nabout %d and %d\nitem %d of many\nline\nmore", i, i * 7, i * 13,
+                  i % 17);
         put_note (self, "ana", ids[i], 1, text);
     }
     expected = search_for (self, "ana", "about 91 and 169", SEARCH_VECTOR);
