@@ -13,13 +13,13 @@ typedef struct entry {
     uint64_t epoch;
     uint64_t number;
     uint32_t segment;
-    uint64_t sent_ms;
-    bool sent;
+    uint64_t sent_ms; /* 0: not yet */
 } entry_t;
 
 struct kept {
     void *push;
-    TAILQ_HEAD (entries, entry) entries; /* in the order in which they were first sent */
+    TAILQ_HEAD (entries, entry) entries; /* in the order in which they were added */
+    entry_t *unsent;                     /* the first one that was not sent yet; all behind it were not either */
     size_t count;
     bool stuck;
 };
@@ -46,6 +46,8 @@ void kept_destroy (kept_t **self_p)
 
 static void drop (kept_t *self, entry_t *entry)
 {
+    if (self->unsent == entry)
+        self->unsent = TAILQ_NEXT (entry, link);
     TAILQ_REMOVE (&self->entries, entry, link);
     self->count--;
     for (size_t i = 0; i < entry->column_count; i++)
@@ -54,16 +56,18 @@ static void drop (kept_t *self, entry_t *entry)
     free (entry);
 }
 
-static void send_entry (kept_t *self, entry_t *entry, uint64_t now_ms)
+static int send_entry (kept_t *self, entry_t *entry, uint64_t now_ms)
 {
     err_t err;
-    entry->sent = frames_send_encoded (self->push, NULL, str_span (&entry->header), entry->columns, entry->column_count,
-                                       "result", &err) == 0;
-    entry->sent_ms = now_ms;
-    self->stuck = !entry->sent;
+    int rc = frames_send_encoded (self->push, NULL, str_span (&entry->header), entry->columns, entry->column_count,
+                                  "result", &err);
+    self->stuck = rc == -1;
+    if (rc == 0)
+        entry->sent_ms = now_ms;
+    return rc;
 }
 
-void kept_send (kept_t *self, const wire_result_t *result, buf_t *const *columns, uint64_t now_ms)
+void kept_add (kept_t *self, const wire_result_t *result, buf_t *const *columns)
 {
     entry_t *entry = calloc (1, sizeof *entry);
     if (!entry)
@@ -77,8 +81,14 @@ void kept_send (kept_t *self, const wire_result_t *result, buf_t *const *columns
     entry->segment = result->segment;
     TAILQ_INSERT_TAIL (&self->entries, entry, link);
     self->count++;
-    if (!self->stuck) /* else it waits behind the older ones, so that parts leave in order */
-        send_entry (self, entry, now_ms);
+    if (!self->unsent)
+        self->unsent = entry;
+}
+
+void kept_flush (kept_t *self, uint64_t now_ms)
+{
+    while (self->unsent && !self->stuck && send_entry (self, self->unsent, now_ms) == 0)
+        self->unsent = TAILQ_NEXT (self->unsent, link);
 }
 
 bool kept_ack (kept_t *self, const wire_ack_t *ack)
@@ -96,23 +106,26 @@ void kept_resend (kept_t *self, uint64_t now_ms, uint64_t age_ms)
 {
     entry_t *entry;
     self->stuck = false;
-    TAILQ_FOREACH (entry, &self->entries, link)
-    {
-        if (entry->sent && now_ms < entry->sent_ms + age_ms)
+    for (entry = TAILQ_FIRST (&self->entries); entry && entry != self->unsent; entry = TAILQ_NEXT (entry, link)) {
+        if (now_ms < entry->sent_ms + age_ms)
             continue;
-        if (entry->sent)
-            log_write (LOG_INFO, "result_again",
-                       &(log_where_t){ .segment = entry->segment + 1ull, .attempt = entry->number },
-                       "no ACK for %llu ms, sending again", (unsigned long long)(now_ms - entry->sent_ms));
-        send_entry (self, entry, now_ms);
-        if (self->stuck)
-            break;
+        log_write (LOG_INFO, "result_again",
+                   &(log_where_t){ .segment = entry->segment + 1ull, .attempt = entry->number },
+                   "no ACK for %llu ms, sending again", (unsigned long long)(now_ms - entry->sent_ms));
+        if (send_entry (self, entry, now_ms) == -1)
+            return;
     }
+    kept_flush (self, now_ms);
 }
 
 size_t kept_count (const kept_t *self)
 {
     return self->count;
+}
+
+bool kept_held (const kept_t *self)
+{
+    return self->unsent != NULL;
 }
 
 bool kept_stuck (const kept_t *self)

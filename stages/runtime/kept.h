@@ -14,8 +14,12 @@ typedef struct kept kept_t;
 kept_t *kept_new (void *push);
 void kept_destroy (kept_t **self_p);
 
-/*  Sends `result` and keeps it. The mask in result->columns says which of `columns` (may be NULL) go along. */
-void kept_send (kept_t *self, const wire_result_t *result, buf_t *const *columns, uint64_t now_ms);
+/*  Keeps `result`; the mask in result->columns says which of `columns` (may be NULL) go along. It leaves with the next
+ *  kept_flush. */
+void kept_add (kept_t *self, const wire_result_t *result, buf_t *const *columns);
+
+/*  Sends what was not sent yet, in order, unless the last send failed. */
+void kept_flush (kept_t *self, uint64_t now_ms);
 
 /*  The oldest kept result with these fences is forgotten; false when there is none. */
 bool kept_ack (kept_t *self, const wire_ack_t *ack);
@@ -25,6 +29,7 @@ bool kept_ack (kept_t *self, const wire_ack_t *ack);
 void kept_resend (kept_t *self, uint64_t now_ms, uint64_t age_ms);
 
 size_t kept_count (const kept_t *self);
+bool kept_held (const kept_t *self);  /* some have not been sent yet */
 bool kept_stuck (const kept_t *self); /* the last send failed: the broker is away */
 
 /*  Forgets all of them: they belong to an epoch that is over. */

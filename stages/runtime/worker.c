@@ -33,6 +33,7 @@
 #define ITEMS_MAX       16
 #define WARNINGS_A_BEAT 20  /* foreign frames that are logged between two beats */
 #define BUSY_READ_US    500 /* worker_run with jobs waiting: how long before it reads again */
+#define HOLD_US         500 /* worker_run with jobs waiting: how long results collect */
 
 typedef struct job_entry {
     worker_job_t job; /* first: worker_job_t pointers are entry pointers */
@@ -60,6 +61,8 @@ struct worker {
     bool beat_stuck; /* the last HELLO or BEAT could not leave */
     uint64_t signals_read_ms;
     uint64_t read_us;
+    bool holding; /* within worker_run: results may wait for each other */
+    uint64_t flushed_us;
     bool draining;
     uint64_t farewell_ms; /* draining and idle: when to stop waiting for ACKs; 0: not yet */
     uint32_t warnings;
@@ -240,6 +243,14 @@ static wire_result_t result_base (const worker_t *self, const job_entry_t *entry
     return result;
 }
 
+static void flush (worker_t *self, uint64_t now_us)
+{
+    kept_flush (self->kept, now_us / 1000);
+    self->flushed_us = now_us;
+}
+
+/*  Sends it; a worker that has more small jobs waiting collects results for a moment, so that the I/O thread and the
+ *  broker are woken once for several. */
 static void send_result (worker_t *self, job_entry_t *entry, wire_result_t *result, buf_t *const *columns)
 {
     if (entry->dead)
@@ -252,7 +263,9 @@ static void send_result (worker_t *self, job_entry_t *entry, wire_result_t *resu
     for (unsigned i = 0; columns && i < COLUMN_COUNT; i++)
         if (columns[i])
             result->columns |= (uint8_t)(1u << i);
-    kept_send (self->kept, result, columns, now_us / 1000);
+    kept_add (self->kept, result, columns);
+    if (!self->holding || !self->waiting || now_us >= self->flushed_us + HOLD_US)
+        flush (self, now_us);
 }
 
 static void fail_entry (worker_t *self, job_entry_t *entry, const err_t *err)
@@ -529,6 +542,8 @@ int worker_poll (worker_t *self, zmq_pollitem_t *items, int count, int timeout_m
     for (int i = 0; i < count; i++)
         items[i].revents = 0;
     for (;;) {
+        if (kept_held (self->kept) && !self->waiting)
+            flush (self, clock_mono_us ());
         bool heard = read_messages (self);
         tend (self, now_ms);
         if (is_over (self, now_ms))
@@ -612,16 +627,18 @@ static void run_job (worker_t *self, worker_job_t *job, worker_process_fn *proce
 
 void worker_run (worker_t *self, worker_process_fn *process, void *process_self)
 {
+    self->holding = true;
     for (;;) {
         /* With jobs waiting the sockets are looked at only now and then: each look is a system call. */
         uint64_t now_us = clock_mono_us ();
         if (!self->waiting || now_us >= self->read_us + BUSY_READ_US) {
             if (worker_poll (self, NULL, 0, self->waiting ? 0 : -1) == -1)
-                return;
+                break;
             self->read_us = clock_mono_us ();
         }
         worker_job_t *job = worker_take (self);
         if (job)
             run_job (self, job, process, process_self);
     }
+    self->holding = false;
 }

@@ -19,8 +19,10 @@ typedef struct worker worker_t;
 /*  Options every stage program takes; put first in its option table. */
 #define WORKER_OPTIONS                                                                                                 \
     { "intake", OPTION_TEXT, NULL, "ENDPOINT", "where the broker collects results (required)" },                       \
-    { "run", OPTION_TEXT, NULL, "DIR", "directory for this worker's own socket (required)" },                          \
-    { "log-level", OPTION_TEXT, "info", "LEVEL", "debug, info, warn or error" }
+        { "run", OPTION_TEXT, NULL, "DIR", "directory for this worker's own socket (required)" },                      \
+    {                                                                                                                  \
+        "log-level", OPTION_TEXT, "info", "LEVEL", "debug, info, warn or error"                                        \
+    }
 
 /*  What every stage's main begins with: blocks SIGTERM and SIGINT (so that they reach worker_poll and no other thread;
  *  hence to be called before any thread starts), reads the options, sets up the log. NULL: the program ends now with
@@ -31,11 +33,11 @@ options_t *worker_options (const char *program, const option_t *table, const cha
 
 /*  One job in this worker's hands, from worker_take until worker_done or worker_fail. Borrowed from the worker. */
 typedef struct {
-    wire_job_t job;                /* spans live as long as the job */
-    buf_t *columns[COLUMN_COUNT];  /* NULL where the job has none; borrowed */
-    bool cancelled;                /* set by worker_poll: stop; end it with worker_fail (ERR_CANCELLED) */
-    uint32_t limit;                /* extract: parts with segment < limit may be sent; raised by worker_poll */
-    uint64_t taken_us;             /* monotonic, when worker_take gave it */
+    wire_job_t job;               /* spans live as long as the job */
+    buf_t *columns[COLUMN_COUNT]; /* NULL where the job has none; borrowed */
+    bool cancelled;               /* set by worker_poll: stop; end it with worker_fail (ERR_CANCELLED) */
+    uint32_t limit;               /* extract: parts with segment < limit may be sent; raised by worker_poll */
+    uint64_t taken_us;            /* monotonic, when worker_take gave it */
 } worker_job_t;
 
 /*  Starts a worker of `stage`: signal handling (SIGTERM and SIGINT drain; both stay blocked: a child that is forked
@@ -72,8 +74,8 @@ void worker_progress (worker_t *self, const worker_job_t *job, uint64_t counter)
 
 /*  For stages whose jobs are short: takes jobs one by one and calls `process` until drained. `process` fills *result
  *  and columns (one reference each, which worker_run drops) and returns 0, or -1 and *err. Returns when drained. */
-typedef int worker_process_fn (void *self, const worker_job_t *job, wire_result_t *result,
-                               buf_t *columns[COLUMN_COUNT], err_t *err);
+typedef int worker_process_fn (void *self, const worker_job_t *job, wire_result_t *result, buf_t *columns[COLUMN_COUNT],
+                               err_t *err);
 void worker_run (worker_t *self, worker_process_fn *process, void *process_self);
 
 #endif
