@@ -164,6 +164,7 @@ static sqlite3 *connect_to (const char *path, bool make, tokens_t *tokens, err_t
     int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | (make ? SQLITE_OPEN_CREATE : 0);
     tokens->words = words_new ();
     int rc = sqlite3_open_v2 (path, &db, flags, NULL);
+    sqlite3_busy_timeout (db, 5000); /* only while another handle recovers the log */
     if (rc == SQLITE_OK && extend (db, tokens, err) == 0)
         return db;
     if (rc != SQLITE_OK)
