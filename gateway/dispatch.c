@@ -42,7 +42,9 @@ int dispatch_file_name (request_t *request, span_t name, err_t *err)
 void dispatch_media_type (request_t *request, span_t media_type)
 {
     str_clear (&request->media_type);
-    if (media_type.size > TYPE_MAX_BYTES)
+    /* What curl and libraries declare when they were told nothing says nothing. */
+    if (media_type.size > TYPE_MAX_BYTES || is_type (media_type, "application/octet-stream") ||
+        is_type (media_type, "application/x-www-form-urlencoded"))
         return;
     for (size_t i = 0; i < media_type.size; i++) /* it comes back as a header one day */
         if ((unsigned char)media_type.data[i] < 0x20 || (unsigned char)media_type.data[i] >= 0x7f)
@@ -64,9 +66,7 @@ static int begin_upload (request_t *request, err_t *err)
     ssize_t size = percent_decode (request->scratch.data, request->scratch.size, false);
     if (size == -1)
         return err_set (err, ERR_MALFORMED, "X-Filename has a malformed %%-escape");
-    /* What curl declares when it was told nothing says nothing. */
-    span_t type = request->headers[HEADER_CONTENT_TYPE];
-    dispatch_media_type (request, is_type (type, "application/x-www-form-urlencoded") ? SPAN_EMPTY : type);
+    dispatch_media_type (request, request->headers[HEADER_CONTENT_TYPE]);
     return dispatch_file_name (request, span (request->scratch.data, (size_t)size), err);
 }
 

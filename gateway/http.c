@@ -184,11 +184,10 @@ static enum MHD_Result begin (exchange_t *self, const char *method)
     if (check (self, method) == 0)
         return MHD_YES;
     /* What follows of this request is not read, and after broken framing nobody knows where the next one begins. */
-    bool unread = self->guard.is_chunked || self->guard.length;
-    if (unread || self->err.code != ERR_NONE) {
-        MHD_add_response_header (self->response, "Connection", "close");
-        linger_add (self->http->lingering, self->conn->fd, clock_mono_ms ());
-    }
+    if (!self->guard.is_chunked && !self->guard.length && self->err.code == ERR_NONE)
+        return MHD_YES; /* the next call queues the answer, and the connection lives on */
+    MHD_add_response_header (self->response, "Connection", "close");
+    linger_add (self->http->lingering, self->conn->fd, clock_mono_ms ());
     return queue (self);
 }
 

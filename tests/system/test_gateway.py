@@ -582,6 +582,7 @@ def test_a_slow_stream_is_cut_and_delays_nobody():
         slow.sendall(b"GET /api/v1/events HTTP/1.1\r\nHost: localhost\r\n\r\n")
         slow.recv(10)
         quick = Events(gate)
+        assert gate.broker.subscribed.wait(5)
         fat = {**task, "error_message": "x" * 2000}
         received = []
 
@@ -596,7 +597,7 @@ def test_a_slow_stream_is_cut_and_delays_nobody():
             if number % 500 == 0:  # the quick one is to stay quick
                 wait_for(lambda: number - len(received) < 1000, 20, "the events")
         reader.join(30)
-        assert received == [str(number) for number in range(1, 12001)]
+        assert received == [str(number) for number in range(1, 12001)], (len(received), received[:3], received[-3:])
         slow.settimeout(10)
         total = len(read_all(slow))
         assert total < 12000 * 2000, total
