@@ -106,7 +106,7 @@ static void release_held (reading_t *reading)
 static void say_name_only (reading_t *reading, span_t path, err_code_t code)
 {
     bool closed = code == ERR_ENCRYPTED_DOCUMENT || code == ERR_DAMAGED_DOCUMENT;
-    if (closed && !reading->said && !reading->source->depth && !sink_base (reading->sink).size) {
+    if (closed && !reading->said && !reading->source->depth && !sink_resumed (reading->sink)) {
         str_add (&reading->held, path);
         str_char (&reading->held, 0);
         return;

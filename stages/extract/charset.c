@@ -118,7 +118,7 @@ static bool find_shape (span_t bytes, charset_t *found)
     return false;
 }
 
-/*  Valid but for a character cut off at the end of what we look at. */
+/*  Valid but for a character cut off at the end of what we look at, and a few that were damaged. */
 static bool is_utf8 (span_t bytes)
 {
     if (bytes.size >= 4)
@@ -131,7 +131,43 @@ static bool is_utf8 (span_t bytes)
             if (c < 0x80)
                 break;
         }
-    return utf8_is_valid (bytes);
+    if (utf8_is_valid (bytes))
+        return true;
+    size_t good = 0, bad = 0;
+    for (size_t at = 0; at < bytes.size;) {
+        size_t width = utf8_width (span (bytes.data + at, bytes.size - at));
+        good += width > 1;
+        bad += !width;
+        at += width ? width : 1;
+    }
+    return good > bad * 10;
+}
+
+/*  EBCDIC has its blank where ASCII has '@', and nothing where ASCII has its blank. */
+static bool is_ebcdic (span_t bytes)
+{
+    size_t blanks = 0, ats = 0;
+    for (size_t i = 0; i < bytes.size; i++) {
+        blanks += bytes.data[i] == ' ';
+        ats += bytes.data[i] == '@';
+    }
+    return !blanks && ats * 12 > bytes.size;
+}
+
+/*  uchardet takes Serbian and other Cyrillic for Western: there every third letter would have an accent. Which of the
+ *  two code pages it is tell the small letters, of which there are more. */
+static const char *unmask_cyrillic (span_t bytes)
+{
+    size_t plain = 0, low = 0, high = 0;
+    for (size_t i = 0; i < bytes.size; i++) {
+        unsigned char c = (unsigned char)bytes.data[i];
+        plain += isalpha (c) != 0 && c < 0x80;
+        low += c >= 0xc0 && c < 0xe0;
+        high += c >= 0xe0;
+    }
+    if ((low + high) * 3 < plain)
+        return NULL;
+    return high > low ? "windows-1251" : "KOI8-R";
 }
 
 static bool guess (span_t bytes, charset_t *found)
@@ -157,13 +193,20 @@ int charset_find (span_t bytes, span_t declared, charset_t *found)
     bool escapes = memchr (look.data ? look.data : "", 0x1b, look.size) != NULL; /* ISO-2022 is ASCII with escapes */
     if (text && !escapes && is_utf8 (look))
         return use (SPAN_LIT ("UTF-8"), found) ? 0 : -1;
-    if (use (declared, found))
+    bool lie = declared.size == 5 && strncasecmp (declared.data, "utf-8", 5) == 0; /* it would have been valid */
+    if (!lie && use (declared, found))
         return 0;
+    if (text && is_ebcdic (look))
+        return use (SPAN_LIT ("ibm-500"), found) ? 0 : -1;
     if (!text)
         return memchr (look.data, 0, look.size) && find_shape (look, found) ? 0 : -1;
-    if (guess (look, found) || use (is_utf8 (look) ? SPAN_LIT ("UTF-8") : SPAN_LIT ("windows-1252"), found))
-        return 0;
-    return -1;
+    if (!guess (look, found) && is_utf8 (look))
+        return use (SPAN_LIT ("UTF-8"), found) ? 0 : -1;
+    const char *cyrillic =
+        !*found->name || strcasecmp (found->name, "windows-1252") == 0 ? unmask_cyrillic (look) : NULL;
+    if (cyrillic || !*found->name)
+        use (span_str (cyrillic ? cyrillic : "windows-1252"), found);
+    return *found->name ? 0 : -1;
 }
 
 span_t charset_of_media_type (span_t type)

@@ -3,21 +3,29 @@
 #include "stages/extract/formats.h"
 #include "stages/extract/package.h"
 #include "stages/extract/properties.h"
+#include "stages/extract/wordnumbers.h"
 #include "stages/extract/wordstyles.h"
 #include "stages/extract/xml.h"
 
-#define BOXES_MAX 16
+#include <stdio.h>
+
+#define BOXES_MAX  16
+#define STYLE_SIZE 64
 
 /*  What is known of the paragraph being read. */
 typedef struct {
-    bool begun; /* something of it was poured */
-    bool list;
+    bool begun;     /* something of it was poured */
     unsigned level; /* heading */
+    bool own_list;  /* it says itself which list it belongs to */
+    long list;      /* 0: none */
+    long list_level;
+    char style[STYLE_SIZE];
 } paragraph_t;
 
 typedef struct {
     flow_t flow;
-    word_styles_t *styles;
+    word_styles_t *styles;   /* borrowed */
+    word_numbers_t *numbers; /* borrowed */
     size_t size;
     unsigned depth;     /* open elements */
     unsigned skip_from; /* depth of the element that is left out; 0: none */
@@ -44,12 +52,23 @@ static void begin_paragraph (reading_t *reading)
     if (paragraph->begun)
         return;
     paragraph->begun = true;
+    if (!paragraph->own_list && *paragraph->style)
+        paragraph->list = word_styles_list (reading->styles, span_str (paragraph->style), &paragraph->list_level);
+    str_t label = STR_INIT;
+    if (paragraph->list > 0)
+        word_numbers_next (reading->numbers, paragraph->list, paragraph->list_level, span_str (paragraph->style),
+                           &label);
     if (paragraph->level && !reading->in_cell && !reading->boxes)
         flow_heading (&reading->flow, paragraph->level);
-    else if (paragraph->list || reading->in_cell)
+    else if (paragraph->list > 0 || reading->in_cell)
         flow_line (&reading->flow);
     else
         flow_block (&reading->flow);
+    if (label.size) {
+        flow_text (&reading->flow, str_span (&label));
+        flow_text (&reading->flow, SPAN_LIT (" "));
+    }
+    str_free (&label);
 }
 
 static void end_paragraph (reading_t *reading)
@@ -62,10 +81,16 @@ static void end_paragraph (reading_t *reading)
 static void start_property (reading_t *reading, const char *name, const xml_attributes_t *attributes)
 {
     paragraph_t *paragraph = &reading->paragraph;
-    if (strcmp (name, "pStyle") == 0 && !paragraph->level)
-        paragraph->level = word_styles_level (reading->styles, xml_attribute (attributes, "val"));
-    else if (strcmp (name, "numPr") == 0)
-        paragraph->list = true;
+    if (strcmp (name, "pStyle") == 0) {
+        span_t style = xml_attribute (attributes, "val");
+        snprintf (paragraph->style, sizeof paragraph->style, "%.*s", SPAN_ARG (style));
+        if (!paragraph->level)
+            paragraph->level = word_styles_level (reading->styles, style);
+    } else if (strcmp (name, "numId") == 0) {
+        paragraph->own_list = true;
+        paragraph->list = xml_attribute_number (attributes, "val", 0);
+    } else if (strcmp (name, "ilvl") == 0)
+        paragraph->list_level = xml_attribute_number (attributes, "val", 0);
     else if (strcmp (name, "outlineLvl") == 0) {
         long level = xml_attribute_number (attributes, "val", 9);
         paragraph->level = level >= 0 && level < 9 ? (unsigned)level + 1 : 0;
@@ -124,6 +149,14 @@ static int start (void *self, const char *name, const xml_attributes_t *attribut
         reading->in_cell++;
     } else if (strcmp (name, "tbl") == 0) {
         flow_block (flow);
+    } else if (strcmp (name, "sup") == 0) { /* formulas: as people write them in a line */
+        flow_text (flow, SPAN_LIT ("^"));
+    } else if (strcmp (name, "sub") == 0) {
+        flow_text (flow, SPAN_LIT ("_"));
+    } else if (strcmp (name, "den") == 0) {
+        flow_text (flow, SPAN_LIT ("/"));
+    } else if (strcmp (name, "e") == 0) {
+        flow_text (flow, SPAN_LIT (" "));
     } else if (strcmp (name, "txbxContent") == 0) {
         start_box (reading);
     }
@@ -170,9 +203,9 @@ static int text (void *self, span_t text, size_t consumed)
 
 static bool wanted (const char *name)
 {
-    static const char *const prefixes[] = { "word/document", "word/styles",        "word/footnotes",
-                                            "word/endnotes", "word/comments.",     "word/header",
-                                            "word/footer",   "word/diagrams/data", "docProps/core" };
+    static const char *const prefixes[] = { "word/document",      "word/styles",    "word/numbering", "word/footnotes",
+                                            "word/endnotes",      "word/comments.", "word/header",    "word/footer",
+                                            "word/diagrams/data", "docProps/core" };
     name += *name == '/';
     size_t size = strlen (name);
     if (size < 4 || strcmp (name + size - 4, ".xml") != 0)
@@ -193,7 +226,8 @@ static bool is_repeated (const package_t *package, size_t index)
 }
 
 /*  Pours every member whose name begins with `prefix`; damage in the main part is the document's. */
-static int pour (const package_t *package, const char *prefix, word_styles_t *styles, sink_t *sink, err_t *err)
+static int pour (const package_t *package, const char *prefix, word_styles_t *styles, word_numbers_t *numbers,
+                 sink_t *sink, err_t *err)
 {
     static const xml_walker_t walker = { start, end, text };
     int rc = 0;
@@ -202,7 +236,10 @@ static int pour (const package_t *package, const char *prefix, word_styles_t *st
         name += *name == '/';
         if (strncmp (name, prefix, strlen (prefix)) != 0 || is_repeated (package, i))
             continue;
-        reading_t reading = { .styles = styles, .size = package_bytes (package, i).size };
+        reading_t reading = { .styles = styles,
+                              .numbers = numbers,
+                              .size = package_bytes (package, i).size,
+                              .paragraph = { .list_level = -1 } };
         flow_init (&reading.flow, sink);
         flow_block (&reading.flow);
         rc |= xml_walk (package_bytes (package, i), NULL, XML_REFUSE_DOCTYPE, &walker, &reading, err);
@@ -231,19 +268,21 @@ int extract_docx (const source_t *source, sink_t *sink, err_t *err)
     int rc = -1;
     properties_pour (find_prefix (package, "docProps/core"), sink);
     word_styles_t *styles = word_styles_new (find_prefix (package, "word/styles"));
+    word_numbers_t *numbers = word_numbers_new (find_prefix (package, "word/numbering"));
     if (!find_prefix (package, "word/document").data) {
         err_set (err, ERR_DAMAGED_DOCUMENT, "the document has no word/document.xml");
         goto out;
     }
-    rc = pour (package, "word/document", styles, sink, err);
+    rc = pour (package, "word/document", styles, numbers, sink, err);
     sink_heading (sink, 1, SPAN_EMPTY);
     for (size_t i = 0; i < sizeof beside / sizeof *beside; i++) {
         err_t why;
-        if (pour (package, beside[i], styles, sink, &why))
+        if (pour (package, beside[i], styles, numbers, sink, &why))
             sink_bad (sink, why.code, span_str (beside[i]), "%s", why.message);
     }
 out:
     word_styles_destroy (&styles);
+    word_numbers_destroy (&numbers);
     package_destroy (&package);
     return rc;
 }

@@ -192,6 +192,8 @@ int format_detect (const source_t *source, detected_t *detected, err_t *err)
         return is (detected, FORMAT_PDF, "application/pdf");
     if (text) {
         detect_text (source, detected);
+    } else if (zip_ends_here (source->bytes)) { /* a self-extractor, or a part of a zip file that was split */
+        detect_zip (source, detected);
     } else if (magic_is_ebcdic (source->bytes)) {
         snprintf (detected->charset.name, CHARSET_NAME, "ibm-500");
         is (detected, FORMAT_TEXT, "text/plain");
@@ -213,7 +215,7 @@ int extract_source (const source_t *source, sink_t *sink, detected_t *detected, 
     uint32_t bad = sink_bad_count (sink);
     if (functions[detected->format](&known, sink, err))
         return -1;
-    if (sink_poured (sink) != before || sink_base (sink).size || sink_stopped (sink))
+    if (sink_poured (sink) != before || sink_resumed (sink) || sink_stopped (sink))
         return 0;
     if (sink_bad_count (sink) != bad && sink_first_bad (sink)->code) {
         *err = *sink_first_bad (sink);

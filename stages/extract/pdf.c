@@ -1,4 +1,5 @@
 /*  PDF through poppler-glib, page by page: a page is a unit that can be skipped, and a place to go on. */
+#include "base/utf8.h"
 #include "stages/extract/formats.h"
 #include "stages/extract/outline.h"
 #include "stages/extract/pdftext.h"
@@ -6,6 +7,10 @@
 #include <poppler.h>
 #include <stdio.h>
 #include <stdlib.h>
+
+/*  Blanks wider than this part of the characters' height separate words; inside words there are none so wide. */
+#define WORD_GAP      0.12
+#define RIGHT_TO_LEFT "\xe2\x80\xab" /* U+202B, with which poppler marks such text */
 
 static PopplerDocument *open_document (span_t bytes, err_t *err)
 {
@@ -47,6 +52,58 @@ static void pour_meta (PopplerDocument *document, int pages, sink_t *sink)
     sink_meta (sink, META_PAGES, span_str (count));
 }
 
+static double apart (double from_a, double to_a, double from_b, double to_b)
+{
+    return from_b > to_a ? from_b - to_a : from_a > to_b ? from_a - to_b : 0;
+}
+
+/*  Poppler writes words of neighbouring table cells without a blank. They stand apart, though. */
+static bool is_gap (const PopplerRectangle *a, const PopplerRectangle *b)
+{
+    double height = a->y2 - a->y1 < b->y2 - b->y1 ? a->y2 - a->y1 : b->y2 - b->y1;
+    return apart (a->x1, a->x2, b->x1, b->x2) > height * WORD_GAP ||
+           apart (a->y1, a->y2, b->y1, b->y2) > height * WORD_GAP;
+}
+
+/*  The whole text of `page`. A selection from the upper left corner to the lower right misses the beginning of text
+ * that is written from right to left: that is selected the other way round. */
+static char *select_all (PopplerPage *page)
+{
+    char *text = poppler_page_get_text (page);
+    if (!text || !strstr (text, RIGHT_TO_LEFT))
+        return text;
+    PopplerRectangle whole = { 0 };
+    poppler_page_get_size (page, &whole.x1, &whole.y2);
+    char *other = poppler_page_get_selected_text (page, POPPLER_SELECTION_GLYPH, &whole);
+    bool more = other && strlen (other) > strlen (text);
+    g_free (more ? text : other);
+    return more ? other : text;
+}
+
+/*  Appends the text of `page` with blanks wherever there are some to be seen. */
+static void page_text (PopplerPage *page, str_t *out)
+{
+    char *text = select_all (page);
+    PopplerRectangle *boxes = NULL;
+    guint count = 0;
+    span_t rest = span_str (text);
+    if (rest.size && (!poppler_page_get_text_layout (page, &boxes, &count) || g_utf8_strlen (text, -1) != (glong)count))
+        count = 0;
+    bool blank = true; /* before the character */
+    for (guint at = 0; rest.size; at++) {
+        size_t width = utf8_width (rest);
+        width = width ? width : 1;
+        bool is_blank = *rest.data == ' ' || *rest.data == '\n';
+        if (at < count && !blank && !is_blank && is_gap (&boxes[at - 1], &boxes[at]))
+            str_char (out, ' ');
+        str_add (out, span (rest.data, width));
+        blank = is_blank;
+        rest = span (rest.data + width, rest.size - width);
+    }
+    g_free (boxes);
+    g_free (text);
+}
+
 static void pour_page (PopplerDocument *document, int number, const outline_t *outline, sink_t *sink)
 {
     char where[32];
@@ -58,13 +115,13 @@ static void pour_page (PopplerDocument *document, int number, const outline_t *o
         sink_bad (sink, ERR_DAMAGED_DOCUMENT, span_str (where), "page %d cannot be read", number);
         return;
     }
-    char *raw = poppler_page_get_text (page);
-    str_t text = STR_INIT;
-    pdf_clean_page (span_str (raw), &text);
+    str_t spaced = STR_INIT, text = STR_INIT;
+    page_text (page, &spaced);
+    pdf_clean_page (str_span (&spaced), &text);
     sink_page (sink, (uint32_t)number);
     outline_pour (outline, number, str_span (&text), sink);
+    str_free (&spaced);
     str_free (&text);
-    g_free (raw);
     g_object_unref (page);
 }
 

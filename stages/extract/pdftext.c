@@ -18,6 +18,14 @@ static bool joins (const str_t *out, span_t next)
     return is_letter (before) && ((after >= 'a' && after <= 'z') || after == 0xc3);
 }
 
+/*  U+200E, U+200F, U+202A to U+202E: poppler's marks for the direction of writing. */
+static bool is_direction (span_t text)
+{
+    const unsigned char *p = (const unsigned char *)text.data;
+    return text.size >= 3 && p[0] == 0xe2 && p[1] == 0x80 &&
+           (p[2] == 0x8e || p[2] == 0x8f || (p[2] >= 0xaa && p[2] <= 0xae));
+}
+
 void pdf_clean_page (span_t page, str_t *out)
 {
     size_t at = 0;
@@ -30,6 +38,12 @@ void pdf_clean_page (span_t page, str_t *out)
             at += 3;
         } else if (c == 0xc2 && rest.size >= 2 && (unsigned char)rest.data[1] == 0xad) { /* soft hyphen */
             at += rest.size >= 3 && rest.data[2] == '\n' ? 3 : 2;
+        } else if (is_direction (rest)) { /* stands between runs, often instead of a blank */
+            if (out->size && out->data[out->size - 1] != ' ' && out->data[out->size - 1] != '\n')
+                str_char (out, ' ');
+            at += 3;
+        } else if (c == ' ' && out->size && out->data[out->size - 1] == ' ') {
+            at++;
         } else if (c == '-' && rest.size >= 2 && rest.data[1] == '\n' &&
                    joins (out, span (rest.data + 2, rest.size - 2))) {
             at += 2;

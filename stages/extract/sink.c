@@ -144,6 +144,11 @@ span_t sink_base (const sink_t *self)
     return span_str (self->place.base);
 }
 
+bool sink_resumed (const sink_t *self)
+{
+    return self->config.first_segment > 0;
+}
+
 static span_t copy (span_t bytes)
 {
     char *data = malloc (bytes.size + 1);

@@ -25,9 +25,10 @@ typedef struct sink sink_t;
 #define META_KEYS(X)                                                                                                   \
     X (TITLE, "title")                                                                                                 \
     X (AUTHOR, "author")                                                                                               \
-    X (SUBJECT, "subject") X (KEYWORDS, "keywords") X (LANGUAGE, "language") X (CREATED, "created")                    \
-        X (MODIFIED, "modified") X (PRODUCER, "producer") X (PAGES, "pages") X (ENTRIES, "entries")                    \
-            X (CHARSET, "charset")
+    X (SUBJECT, "subject")                                                                                             \
+    X (KEYWORDS, "keywords")                                                                                           \
+    X (LANGUAGE, "language") X (CREATED, "created") X (MODIFIED, "modified") X (PRODUCER, "producer")                  \
+        X (PAGES, "pages") X (ENTRIES, "entries") X (CHARSET, "charset")
 typedef enum {
 #define META_ENUM(sym, name) META_##sym,
     META_KEYS (META_ENUM)
@@ -73,6 +74,8 @@ void sink_destroy (sink_t **self_p);
 
 /*  Where to go on; empty: at the start. Borrowed. */
 span_t sink_base (const sink_t *self);
+/*  An earlier run gave out segments: the document has text. */
+bool sink_resumed (const sink_t *self);
 
 void sink_text (sink_t *self, span_t text);
 /*  The text so far ends in at least `count` newlines; nothing at the start of a segment. */

@@ -12,7 +12,9 @@
 typedef struct {
     char id[NAME_SIZE];
     char base[NAME_SIZE];
-    unsigned level; /* 0: not said */
+    unsigned level;  /* 0: not said */
+    long list;       /* -1: not said; 0: none */
+    long list_level; /* -1: not said */
 } style_t;
 
 struct word_styles {
@@ -55,6 +57,10 @@ static int start (void *context, const char *name, const xml_attributes_t *attri
         row->level = level_of_name (value);
     else if (strcmp (name, "basedOn") == 0)
         copy (row->base, value);
+    else if (strcmp (name, "numId") == 0)
+        row->list = xml_attribute_number (attributes, "val", -1);
+    else if (strcmp (name, "ilvl") == 0)
+        row->list_level = xml_attribute_number (attributes, "val", -1);
     else if (strcmp (name, "outlineLvl") == 0) {
         long level = xml_attribute_number (attributes, "val", 9);
         if (level >= 0 && level < 9)
@@ -93,18 +99,31 @@ void word_styles_destroy (word_styles_t **self_p)
     *self_p = NULL;
 }
 
+static const style_t *find (const word_styles_t *self, const char *id)
+{
+    for (size_t at = 0; at < self->count; at++)
+        if (strcmp (self->rows[at].id, id) == 0)
+            return &self->rows[at];
+    return NULL;
+}
+
 unsigned word_styles_level (const word_styles_t *self, span_t id)
 {
-    char wanted[NAME_SIZE];
-    copy (wanted, id);
-    for (int i = 0; i < BASES_MAX && *wanted; i++) {
-        const style_t *found = NULL;
-        for (size_t at = 0; at < self->count && !found; at++)
-            if (strcmp (self->rows[at].id, wanted) == 0)
-                found = &self->rows[at];
-        if (!found || found->level)
-            return found ? found->level : 0;
-        memcpy (wanted, found->base, sizeof wanted);
-    }
-    return 0;
+    char first[NAME_SIZE];
+    copy (first, id);
+    const style_t *row = find (self, first);
+    for (int i = 0; i < BASES_MAX && row && !row->level; i++)
+        row = *row->base ? find (self, row->base) : NULL;
+    return row ? row->level : 0;
+}
+
+long word_styles_list (const word_styles_t *self, span_t id, long *level)
+{
+    char first[NAME_SIZE];
+    copy (first, id);
+    const style_t *row = find (self, first);
+    *level = row ? row->list_level : -1;
+    for (int i = 0; i < BASES_MAX && row && row->list < 0; i++)
+        row = *row->base ? find (self, row->base) : NULL;
+    return row && row->list > 0 ? row->list : 0;
 }

@@ -42,16 +42,25 @@ static void see (seen_t *seen, span_t name)
     seen->powerpoint |= begins (name, "ppt/presentation");
 }
 
+/*  The record at the end of a zip file; NULL when there is none. */
+static const char *find_end (span_t bytes)
+{
+    size_t from = bytes.size > END_LOOK ? bytes.size - END_LOOK : 0;
+    for (size_t at = bytes.size >= END_HEAD ? bytes.size - END_HEAD + 1 : 0; at-- > from;)
+        if (memcmp (bytes.data + at, "PK\5\6", 4) == 0)
+            return bytes.data + at;
+    return NULL;
+}
+
+bool zip_ends_here (span_t bytes)
+{
+    return find_end (bytes) != NULL;
+}
+
 /*  Names in the central directory; false when there is none to be found. */
 static bool see_central (span_t bytes, seen_t *seen)
 {
-    size_t from = bytes.size > END_LOOK ? bytes.size - END_LOOK : 0;
-    const char *end = NULL;
-    for (size_t at = bytes.size >= END_HEAD ? bytes.size - END_HEAD + 1 : 0; at-- > from;)
-        if (memcmp (bytes.data + at, "PK\5\6", 4) == 0) {
-            end = bytes.data + at;
-            break;
-        }
+    const char *end = find_end (bytes);
     if (!end)
         return false;
     size_t at = le32 (end + 16), count = 0;

@@ -11,4 +11,7 @@ typedef struct {
 
 void zip_names (span_t bytes, zip_kind_t *kind);
 
+/*  True when `bytes` end as a zip file does: they are one, whatever they begin with. */
+bool zip_ends_here (span_t bytes);
+
 #endif

@@ -2,7 +2,7 @@
 """Word recall of extracted text against the expected texts of the corpus.
 
 As a module: recall (expected, got) for two strings; documents (formats) walks the corpus.
-As a program: recall.py EXTRACT_FILE [FORMAT…] runs the extractor on every document of these formats and prints a table
+As a program: recall.py "EXTRACT_FILE [--child]" [FORMAT…] runs the extractor on every document of these formats and prints a table
 by format; --worst N lists the documents that recall the least; --all also runs formats without expected texts.
 """
 import argparse
@@ -12,6 +12,7 @@ import json
 import os
 import pathlib
 import re
+import shlex
 import subprocess
 import sys
 import time
@@ -83,7 +84,7 @@ def contained(path, got):
 def run(program, path, timeout):
     """(text, what the program said last, exit code, seconds); exit code None when it had to be killed."""
     began = time.monotonic()
-    with subprocess.Popen([program, str(path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:
+    with subprocess.Popen([*shlex.split(program), str(path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:
         try:
             out, said = child.communicate(timeout=timeout)
             code = child.returncode
