@@ -17,6 +17,7 @@
 #include <stdlib.h>
 
 #define DIMS         384u
+#define LANES        8u
 #define WORD_WEIGHT  16
 #define LITTLE       4 /* common or short words; single characters of scripts without spaces */
 #define STEM_WEIGHT  24
@@ -169,14 +170,20 @@ static void count_features (hash_state_t *self, span_t text)
     word_end (self, &word);
 }
 
+/*  Without branches: signs are random, and a wrong guess costs more than all the rest. Sums of the lanes are added in a
+ *  fixed order, so that every machine gets the same bits. */
 static void fill_row (const int32_t *sums, float *row)
 {
+    float squares[LANES] = { 0 };
+    for (uint32_t i = 0; i < DIMS; i += LANES)
+        for (uint32_t k = 0; k < LANES; k++) {
+            float sum = (float)sums[i + k];
+            row[i + k] = copysignf (sqrtf (fabsf (sum)), sum);
+            squares[k] += fabsf (sum);
+        }
     float square = 0;
-    for (uint32_t i = 0; i < DIMS; i++) {
-        float value = sqrtf ((float)abs (sums[i]));
-        row[i] = sums[i] < 0 ? -value : value;
-        square += value * value;
-    }
+    for (uint32_t k = 0; k < LANES; k++)
+        square += squares[k];
     float scale = square > 0 ? 1.0f / sqrtf (square) : 0;
     for (uint32_t i = 0; i < DIMS; i++)
         row[i] *= scale;
