@@ -135,7 +135,7 @@ int gateway_run (gateway_t *self, int stop_fd, err_t *err)
     for (;;) {
         items_t items;
         fill_items (self, &items, stop_fd);
-        if (zmq_poll ((zmq_pollitem_t *) &items, ITEM_COUNT, more ? 0 : time_left (self, clock_mono_ms ())) == -1 &&
+        if (zmq_poll ((zmq_pollitem_t *)&items, ITEM_COUNT, more ? 0 : time_left (self, clock_mono_ms ())) == -1 &&
             errno != EINTR)
             return err_set_errno (err, ERR_IO, errno, "cannot poll");
         uint64_t now = clock_mono_ms ();

@@ -106,7 +106,7 @@ class FakeBroker:
             socket.linger = 0
             socket.bind(self.endpoints[name])
         feed = context.socket(zmq.XPUB)
-        feed.linger = 0
+        feed.linger, feed.sndhwm = 0, 0
         feed.bind(self.endpoints["feed"])
         self.outbox = []
         poller = zmq.Poller()

@@ -110,7 +110,10 @@ class Events:
     def next(self):
         event = {}
         while True:
-            line = self.reply.readline().decode().rstrip("\n")
+            line = self.reply.readline().decode()
+            if not line:
+                raise EOFError("the stream ended")
+            line = line.rstrip("\n")
             if not line and "data" in event:
                 return event
             if not line and not event.get("event"):
@@ -590,7 +593,7 @@ def test_a_slow_stream_is_cut_and_delays_nobody():
             while len(received) < 12000:
                 received.append(quick.next()["id"])
 
-        reader = threading.Thread(target=read)
+        reader = threading.Thread(target=read, daemon=True)
         reader.start()
         for number in range(12000):
             gate.broker.publish("progress", fat)
