@@ -43,6 +43,8 @@ content_t *content_open (const content_config_t *config, err_t *err)
     char *path = join (config->dir, "content");
     self->index_path = join (config->dir, "index.sqlite");
     self->cache = vector_cache_new (config->vector_memory_bytes);
+    pthread_mutex_init (&self->readers_lock, NULL);
+    atomic_init (&self->turn, 1);
     bool made = mkdir (config->dir, 0700) == 0 || errno == EEXIST;
     if (!made)
         err_set_errno (err, ERR_IO, errno, "cannot make the directory %s", config->dir);
@@ -67,6 +69,8 @@ void content_close (content_t **self_p)
     free (self->written);
     free (self->index_changes);
     free (self->vector_changes);
+    free (self->switches);
+    pthread_mutex_destroy (&self->readers_lock);
     free (self->index_path);
     str_free (&self->key);
     free (self);
@@ -198,13 +202,8 @@ static int write_segment (content_t *self, content_change_t *change, err_t *err)
     if (check_columns (change, &vectors, err) < 0)
         return -1;
     /* Written anew while its remains wait to be removed: those go first, or they would take this along. */
-    if (self->garbage_count && content_garbage_holds (self, job->document, job->revision)) {
-        if (content_flush (self, true, err) < 0)
-            return -1;
-        while (content_garbage_holds (self, job->document, job->revision))
-            if (content_tidy (self, err) < 0)
-                return -1;
-    }
+    if (self->garbage_count && content_garbage_clear (self, job->document, job->revision, err) < 0)
+        return -1;
     content_key (&self->key, job->user, job->document, job->revision, job->segment);
     if (replace_existing (self, change, &row, err) < 0)
         return -1;
@@ -293,12 +292,12 @@ static int list_segments (content_t *self, const wire_job_t *job, written_t **li
     return 0;
 }
 
-static void note_vectors (content_t *self, const wire_job_t *job, uint64_t revision, bool remove, span_t parts)
+static void note_vectors (content_t *self, const wire_job_t *job, span_t parts)
 {
     self->vector_changes = content_grow (self->vector_changes, self->vector_change_count, &self->vector_change_room,
                                          sizeof *self->vector_changes);
     vector_change_t *change = &self->vector_changes[self->vector_change_count++];
-    *change = (vector_change_t){ remove, job->user, job->document, revision, STR_INIT };
+    *change = (vector_change_t){ job->user, job->document, job->revision, STR_INIT };
     str_add (&change->parts, parts);
 }
 
@@ -308,13 +307,13 @@ static void put_document (content_t *self, const wire_job_t *job, const content_
     content_put (self->kv, CONTENT_DOCUMENTS, str_span (&self->key), &content_document_shape, document);
 }
 
-/*  The visible revision, if any, is no longer so. */
-static void retire (content_t *self, const wire_job_t *job, const content_document_t *document)
+static void put_switch (content_t *self, const wire_job_t *job, uint64_t old_revision,
+                        const content_document_t *document)
 {
-    if (!document->revision)
-        return;
-    note_vectors (self, job, document->revision, true, document->parts);
-    content_garbage_add (self, job->user, job->document, document->revision);
+    self->switches = content_grow (self->switches, self->switch_count, &self->switch_room, sizeof *self->switches);
+    switch_t *change = &self->switches[self->switch_count++];
+    *change = (switch_t){ job->user, job->document, old_revision, STR_INIT };
+    codec_encode (&content_document_shape, document, &change->record);
 }
 
 static int commit (content_t *self, content_change_t *change, const content_document_t *old, err_t *err)
@@ -336,9 +335,11 @@ static int commit (content_t *self, content_change_t *change, const content_docu
         document.embeddings += list[i].embeddings;
     }
     document.parts = str_span (&parts);
-    retire (self, job, old);
-    note_vectors (self, job, job->revision, false, document.parts);
-    put_document (self, job, &document);
+    note_vectors (self, job, document.parts);
+    if (old->revision)
+        put_switch (self, job, old->revision, &document);
+    else
+        put_document (self, job, &document);
     change->chunks = document.chunks;
     change->embeddings = document.embeddings;
     rc = 0;
@@ -355,10 +356,8 @@ static int drop_document (content_t *self, const wire_job_t *job, const content_
         document.dropped_through = old->revision;
     if (document.dropped_through < old->dropped_through)
         document.dropped_through = old->dropped_through;
-    if (old->revision)
-        note_vectors (self, job, old->revision, true, old->parts);
     put_document (self, job, &document);
-    content_garbage_add (self, job->user, job->document, 0);
+    content_garbage_add (self, job->user, job->document, document.dropped_through, true);
     return 0;
 }
 
@@ -374,12 +373,23 @@ static void answer_again (content_change_t *change, const content_document_t *do
     }
 }
 
+/*  The open batch switches this document: what comes next about it has to see that. */
+static bool is_switching (const content_t *self, uuid_t document)
+{
+    for (size_t i = 0; i < self->switch_count; i++)
+        if (uuid_eq (self->switches[i].document, document))
+            return true;
+    return false;
+}
+
 static int apply (content_t *self, content_change_t *change, str_t *bytes, err_t *err)
 {
     const wire_job_t *job = change->job;
     content_document_t old = { 0 };
     if (job->user.size == 0 || job->user.size > 255)
         return err_set (err, ERR_INVALID_VALUE, "a user id has 1 to 255 bytes, not %zu", job->user.size);
+    if (is_switching (self, job->document) && content_flush (self, true, err) < 0)
+        return -1;
     record_key (&self->key, job->user, job->document);
     if (content_get (self->kv, CONTENT_DOCUMENTS, str_span (&self->key), &content_document_shape, &old, bytes, err) < 0)
         return -1;
@@ -399,7 +409,7 @@ static int apply (content_t *self, content_change_t *change, str_t *bytes, err_t
         return job->action == JOB_COMMIT || job->final ? commit (self, change, &old, err) : 0;
     case JOB_DROP_REVISION:
         if (!is_visible && job->revision)
-            content_garbage_add (self, job->user, job->document, job->revision);
+            content_garbage_add (self, job->user, job->document, job->revision, false);
         return 0;
     case JOB_DROP_DOCUMENT:
         return drop_document (self, job, &old);

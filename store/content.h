@@ -47,7 +47,8 @@ typedef struct {
  */
 int content_apply (content_t *self, content_change_t *changes, size_t count, err_t *err);
 
-/*  Removes a bounded part of what is no longer visible. 1: there is more; 0: tidy; -1: as content_apply. */
+/*  Removes a bounded part of what is no longer visible. 0: tidy; 1: there is more; 2: there is more, but a query that
+ *  runs may still see it: come again when it has ended; -1: as content_apply. */
 int content_tidy (content_t *self, err_t *err);
 
 /*  --- reading --- */

@@ -1,5 +1,7 @@
 #include "base/clock.h"
 #include "store/content_private.h"
+#include "store/records.h"
+#include "wire/columns.h"
 
 #include <stdlib.h>
 
@@ -22,7 +24,9 @@ void content_forget_changes (content_t *self)
         str_free (&self->index_changes[i].own);
     for (size_t i = 0; i < self->vector_change_count; i++)
         str_free (&self->vector_changes[i].parts);
-    self->index_change_count = self->vector_change_count = self->written_count = 0;
+    for (size_t i = 0; i < self->switch_count; i++)
+        str_free (&self->switches[i].record);
+    self->index_change_count = self->vector_change_count = self->written_count = self->switch_count = 0;
 }
 
 static int tell_index (content_t *self, err_t *err)
@@ -37,58 +41,87 @@ static int tell_index (content_t *self, err_t *err)
     return self->index_change_count ? index_commit (self->index, self->state.next_row, err) : 0;
 }
 
-/*  The cache may have begun to fill after the commit; then it holds these rows already, and takes them but once. Asked
- *  before the commit it could be told too little. */
-static int tell_cache (content_t *self, const vector_change_t *change, str_t *key, str_t *bytes, err_t *err)
+/*  Tells the cache of rows that are in the database; `again`: it may know some already. */
+static int tell_cache (content_t *self, const vector_change_t *change, bool again, err_t *err)
 {
     if (!vector_cache_wants (self->cache, change->user))
         return 0;
+    str_t bytes = STR_INIT;
     span_t parts = str_span (&change->parts);
-    for (size_t i = 0; i < part_count (parts); i++) {
+    int rc = 0;
+    for (size_t i = 0; i < part_count (parts) && rc == 0; i++) {
         part_t part = part_at (parts, i);
         stored_vectors_t vectors;
-        if (change->remove) {
-            vector_cache_remove (self->cache, change->user, part.row, part.chunks);
-            continue;
-        }
-        content_key (key, change->user, change->document, change->revision, part.segment);
-        int found = kv_get (self->kv, CONTENT_VECTORS, str_span (key), bytes, err);
-        if (found < 0 || (found && stored_vectors_read (str_span (bytes), &vectors, err) < 0))
-            return -1;
-        if (found)
-            vector_cache_add (self->cache, change->user, part.row, &vectors);
+        content_key (&self->key, change->user, change->document, change->revision, part.segment);
+        int found = kv_get (self->kv, CONTENT_VECTORS, str_span (&self->key), &bytes, err);
+        if (found < 0 || (found && stored_vectors_read (str_span (&bytes), &vectors, err) < 0))
+            rc = -1;
+        else if (found)
+            vector_cache_add (self->cache, change->user, part.row, &vectors, again);
     }
+    str_free (&bytes);
+    return rc;
+}
+
+static int tell_cache_all (content_t *self, bool again, err_t *err)
+{
+    for (size_t i = 0; i < self->index_change_count && !again; i++) {
+        const index_change_t *change = &self->index_changes[i];
+        if (change->remove && vector_cache_wants (self->cache, change->user))
+            vector_cache_remove (self->cache, change->user, change->row, chunk_span_count (change->spans));
+    }
+    for (size_t i = 0; i < self->vector_change_count; i++)
+        if (tell_cache (self, &self->vector_changes[i], again, err) < 0)
+            return -1;
+    return 0;
+}
+
+/*  Documents with a visible revision get their new one. */
+static int make_switches (content_t *self, bool sync, err_t *err)
+{
+    for (size_t i = 0; i < self->switch_count; i++) {
+        const switch_t *change = &self->switches[i];
+        record_key (&self->key, change->user, change->document);
+        kv_put (self->kv, CONTENT_DOCUMENTS, str_span (&self->key), str_span (&change->record));
+        content_garbage_add (self, change->user, change->document, change->old_revision, false);
+    }
+    if (kv_commit (self->kv, sync, err) < 0)
+        return -1;
+    /* A cache that began to fill in between saw the old revision, and was not yet told of the new one. */
+    return self->switch_count ? tell_cache_all (self, true, err) : 0;
+}
+
+static int flush (content_t *self, bool sync, err_t *err)
+{
+    uint64_t start = clock_mono_us ();
+    if (self->state_changed)
+        content_put (self->kv, CONTENT_META, span_str ("state"), &content_state_shape, &self->state);
+    self->state_changed = false;
+    if (kv_commit (self->kv, sync, err) < 0)
+        return -1;
+    uint64_t stored = clock_mono_us ();
+    if (tell_index (self, err) < 0)
+        return -1;
+    uint64_t indexed = clock_mono_us ();
+    if (tell_cache_all (self, false, err) < 0)
+        return -1;
+    uint64_t told = clock_mono_us ();
+    if (make_switches (self, sync, err) < 0)
+        return -1;
+    self->stats.database_us += stored - start + clock_mono_us () - told;
+    self->stats.index_us += indexed - stored;
+    self->stats.vectors_us += told - indexed;
     return 0;
 }
 
 int content_flush (content_t *self, bool sync, err_t *err)
 {
-    str_t key = STR_INIT, bytes = STR_INIT;
-    int rc = -1;
-    uint64_t start = clock_mono_us ();
     if (self->is_broken)
         return err_set (err, ERR_IO, "the content needs a restart after an earlier error");
-    if (self->state_changed)
-        content_put (self->kv, CONTENT_META, span_str ("state"), &content_state_shape, &self->state);
-    self->state_changed = false;
-    if (kv_commit (self->kv, sync, err) < 0)
-        goto out;
-    uint64_t stored = clock_mono_us ();
-    if (tell_index (self, err) < 0)
-        goto out;
-    uint64_t indexed = clock_mono_us ();
-    for (size_t i = 0; i < self->vector_change_count; i++)
-        if (tell_cache (self, &self->vector_changes[i], &key, &bytes, err) < 0)
-            goto out;
-    self->stats.database_us += stored - start;
-    self->stats.index_us += indexed - stored;
-    self->stats.vectors_us += clock_mono_us () - indexed;
-    rc = 0;
-out:
+    int rc = flush (self, sync, err);
     self->is_broken = rc < 0;
+    atomic_fetch_add (&self->turn, 1);
     content_forget_changes (self);
-    str_free (&key);
-    str_free (&bytes);
     return rc;
 }
 

@@ -10,11 +10,11 @@
 #define STEP_BYTES (256u << 10)
 #define STEP_COUNT 64u
 
-static void remember (content_t *self, span_t user, uuid_t document, uint64_t revision)
+static void remember (content_t *self, span_t user, uuid_t document, uint64_t revision, bool is_all, uint64_t stamp)
 {
     self->garbage = content_grow (self->garbage, self->garbage_count, &self->garbage_room, sizeof *self->garbage);
     garbage_t *item = &self->garbage[self->garbage_count++];
-    *item = (garbage_t){ .document = document, .revision = revision };
+    *item = (garbage_t){ .document = document, .revision = revision, .is_all = is_all, .stamp = stamp };
     str_add (&item->user, user);
 }
 
@@ -25,27 +25,32 @@ int content_garbage_load (content_t *self, err_t *err)
         span_t user, rest;
         if (record_key_parse (it->ops->key (it), &user, &rest) == 0 && rest.size == UUID_SIZE + 8)
             remember (self, user, record_key_id (rest),
-                      record_key_u64 (span (rest.data + UUID_SIZE, rest.size - UUID_SIZE)));
+                      record_key_u64 (span (rest.data + UUID_SIZE, rest.size - UUID_SIZE)),
+                      span_is (it->ops->value (it), "all"), 0);
     }
     int rc = it->ops->check (it, err);
     kv_iter_destroy (&it);
     return rc;
 }
 
-void content_garbage_add (content_t *self, span_t user, uuid_t document, uint64_t revision)
+void content_garbage_add (content_t *self, span_t user, uuid_t document, uint64_t revision, bool is_all)
 {
     content_key_revision (&self->key, user, document, revision);
-    kv_put (self->kv, CONTENT_GARBAGE, str_span (&self->key), SPAN_EMPTY);
-    remember (self, user, document, revision);
+    kv_put (self->kv, CONTENT_GARBAGE, str_span (&self->key), is_all ? span_str ("all") : SPAN_EMPTY);
+    remember (self, user, document, revision, is_all, atomic_load (&self->turn));
 }
 
-bool content_garbage_holds (const content_t *self, uuid_t document, uint64_t revision)
+/*  No query that runs began when it could still be seen. */
+static bool is_unseen (content_t *self, const garbage_t *garbage)
 {
-    for (size_t i = 0; i < self->garbage_count; i++)
-        if (uuid_eq (self->garbage[i].document, document) &&
-            (self->garbage[i].revision == 0 || self->garbage[i].revision == revision))
-            return true;
-    return false;
+    bool unseen = true;
+    pthread_mutex_lock (&self->readers_lock);
+    for (const reader_mark_t *mark = self->readers; mark && unseen; mark = mark->next) {
+        uint64_t since = atomic_load (&mark->since);
+        unseen = since == 0 || since > garbage->stamp;
+    }
+    pthread_mutex_unlock (&self->readers_lock);
+    return unseen;
 }
 
 void content_garbage_free (content_t *self)
@@ -93,20 +98,22 @@ out:
     return rc;
 }
 
-/*  Removes segments of the oldest garbage until *bytes is past the step. 1: all of it is gone. */
+/*  Removes segments until *bytes is past the step. 1: all of it is gone. */
 static int remove_some (content_t *self, const garbage_t *garbage, size_t *bytes, err_t *err)
 {
     span_t user = str_span (&garbage->user);
     str_t prefix = STR_INIT;
-    if (garbage->revision)
-        content_key_revision (&prefix, user, garbage->document, garbage->revision);
-    else
+    if (garbage->is_all)
         record_key (&prefix, user, garbage->document);
+    else
+        content_key_revision (&prefix, user, garbage->document, garbage->revision);
+    size_t revision_at = 3 + user.size + UUID_SIZE;
     kv_iter_t *it = kv_iterate (self->kv, CONTENT_SEGMENTS);
     int rc = 1;
     for (it->ops->seek (it, str_span (&prefix)); rc == 1 && it->ops->valid (it); it->ops->step (it, true)) {
         span_t key = it->ops->key (it);
-        if (key.size < prefix.size || memcmp (key.data, prefix.data, prefix.size) != 0)
+        if (key.size != revision_at + 12 || memcmp (key.data, prefix.data, prefix.size) != 0 ||
+            record_key_u64 (span (key.data + revision_at, 8)) > garbage->revision)
             break;
         if (*bytes > STEP_BYTES)
             rc = 0;
@@ -115,32 +122,63 @@ static int remove_some (content_t *self, const garbage_t *garbage, size_t *bytes
     }
     if (rc >= 0 && it->ops->check (it, err) < 0)
         rc = -1;
+    if (rc == 1) {
+        content_key_revision (&self->key, user, garbage->document, garbage->revision);
+        kv_delete (self->kv, CONTENT_GARBAGE, str_span (&self->key));
+    }
     kv_iter_destroy (&it);
     str_free (&prefix);
     return rc;
 }
 
+static void forget (content_t *self, size_t first, size_t count)
+{
+    for (size_t i = first; i < first + count; i++)
+        str_free (&self->garbage[i].user);
+    self->garbage_count -= count;
+    if (count)
+        memmove (self->garbage + first, self->garbage + first + count,
+                 (self->garbage_count - first) * sizeof *self->garbage);
+}
+
 int content_tidy (content_t *self, err_t *err)
 {
     size_t bytes = 0, done = 0;
+    bool is_seen = false;
     while (done < self->garbage_count && done < STEP_COUNT && bytes <= STEP_BYTES) {
-        const garbage_t *garbage = &self->garbage[done];
-        int rc = remove_some (self, garbage, &bytes, err);
+        if ((is_seen = !is_unseen (self, &self->garbage[done])))
+            break;
+        int rc = remove_some (self, &self->garbage[done], &bytes, err);
         if (rc < 0)
             return -1;
         if (rc == 0)
             break;
-        content_key_revision (&self->key, str_span (&garbage->user), garbage->document, garbage->revision);
-        kv_delete (self->kv, CONTENT_GARBAGE, str_span (&self->key));
         done++;
     }
     /* A power cut brings it back, to be removed again: no sync. */
-    if (content_flush (self, false, err) < 0)
+    if (bytes + done > 0 && content_flush (self, false, err) < 0)
         return -1;
-    for (size_t i = 0; i < done; i++)
-        str_free (&self->garbage[i].user);
-    self->garbage_count -= done;
-    if (done)
-        memmove (self->garbage, self->garbage + done, self->garbage_count * sizeof *self->garbage);
-    return self->garbage_count > 0;
+    forget (self, 0, done);
+    return self->garbage_count == 0 ? 0 : is_seen ? 2 : 1;
+}
+
+int content_garbage_clear (content_t *self, uuid_t document, uint64_t revision, err_t *err)
+{
+    for (size_t i = 0; i < self->garbage_count;) {
+        if (!uuid_eq (self->garbage[i].document, document) || self->garbage[i].is_all ||
+            self->garbage[i].revision != revision) {
+            i++;
+            continue;
+        }
+        /* What the open batch has of it must be in the database to be found. (A flush may move the list.) */
+        size_t bytes = 0;
+        int rc = content_flush (self, true, err);
+        if (rc == 0)
+            rc = remove_some (self, &self->garbage[i], &bytes, err);
+        if (rc < 0 || content_flush (self, true, err) < 0)
+            return -1;
+        if (rc == 1)
+            forget (self, i, 1);
+    }
+    return 0;
 }

@@ -7,11 +7,16 @@
 #include "store/index.h"
 #include "store/vector_cache.h"
 
-/*  A revision (0: all of the document) that nobody sees, waiting to be removed. */
+#include <pthread.h>
+#include <stdatomic.h>
+
+/*  A revision that nobody sees, or all up to it, waiting to be removed. */
 typedef struct {
     str_t user;
     uuid_t document;
     uint64_t revision;
+    bool is_all;    /* and every earlier one */
+    uint64_t stamp; /* the turn in which it became garbage: readers that began by then may still see it */
 } garbage_t;
 
 /*  A segment that the open batch writes: iterators do not see it yet. */
@@ -30,14 +35,27 @@ typedef struct {
     str_t own;
 } index_change_t;
 
-/*  Rows that became visible (with a document) or invisible, to be told to the vector cache after the commit. */
+/*  Rows that become visible, to be told to the vector cache. */
 typedef struct {
-    bool remove;
     span_t user;
     uuid_t document;
     uint64_t revision;
     str_t parts;
 } vector_change_t;
+
+/*  The record of a document that has a visible revision and gets another: put when index and cache know the new one. */
+typedef struct {
+    span_t user;
+    uuid_t document;
+    uint64_t old_revision;
+    str_t record;
+} switch_t;
+
+/*  A reader, as the writer sees it. */
+typedef struct reader_mark {
+    struct reader_mark *next;
+    atomic_uint_fast64_t since; /* the turn in which its query began; 0: idle */
+} reader_mark_t;
 
 struct content {
     kv_t *kv;
@@ -55,6 +73,11 @@ struct content {
     size_t index_change_count, index_change_room;
     vector_change_t *vector_changes;
     size_t vector_change_count, vector_change_room;
+    switch_t *switches;
+    size_t switch_count, switch_room;
+    atomic_uint_fast64_t turn; /* rises with every flush, from 1 */
+    pthread_mutex_t readers_lock;
+    reader_mark_t *readers;
     str_t key;
     content_stats_t stats;
 };
@@ -62,7 +85,9 @@ struct content {
 /*  Makes room for one more item in an array that doubles. */
 void *content_grow (void *items, size_t count, size_t *room, size_t item_size);
 
-/*  content_commit.c: ends the open batch: the database, then the index, then the cache. */
+/*  content_commit.c: ends the open batch. What a reader may see is in index and cache before the database says that it
+ *  is visible, and stays there until no reader sees it any more: so a document that gets a new revision is
+ *  found all the time. (A new document becomes visible first; nobody was told of it yet.) */
 int content_flush (content_t *self, bool sync, err_t *err);
 void content_forget_changes (content_t *self);
 /*  Adds to the index whatever the database has from `row` on. */
@@ -70,8 +95,9 @@ int content_index_from (content_t *self, uint64_t row, err_t *err);
 
 /*  content_garbage.c */
 int content_garbage_load (content_t *self, err_t *err);
-void content_garbage_add (content_t *self, span_t user, uuid_t document, uint64_t revision);
-bool content_garbage_holds (const content_t *self, uuid_t document, uint64_t revision);
+void content_garbage_add (content_t *self, span_t user, uuid_t document, uint64_t revision, bool is_all);
+/*  Removes what is left of a revision that is to be written again, if it is waiting. It was never visible. */
+int content_garbage_clear (content_t *self, uuid_t document, uint64_t revision, err_t *err);
 void content_garbage_free (content_t *self);
 
 #endif

@@ -1,5 +1,6 @@
-/*  A query: the best rows by words (index) and by vector (cache, or the database), fused; then, on a
- *  snapshot, from rows to documents. Rows of what is not visible drop out there, whatever index and cache said.
+/*  A query: a snapshot is taken; then the best rows by words (index) and by vector (cache, or the database) are found
+ *  and fused; then, on the snapshot, rows become documents. Index and cache hold all rows that the snapshot shows, and
+ *  more: those drop out at the end.
  */
 #include "store/content.h"
 #include "store/content_private.h"
@@ -23,6 +24,7 @@ struct content_reader {
     index_reader_t *index;
     words_t *words;
     bool lost_index;
+    reader_mark_t mark;
 };
 
 /*  A document read during a query. */
@@ -57,8 +59,15 @@ content_reader_t *content_reader_new (content_t *content, err_t *err)
     self->content = content;
     self->words = words_new ();
     self->index = index_reader_new (content->index_path, err);
-    if (!self->index)
-        content_reader_destroy (&self);
+    if (!self->index) {
+        words_destroy (&self->words);
+        free (self);
+        return NULL;
+    }
+    pthread_mutex_lock (&content->readers_lock);
+    self->mark.next = content->readers;
+    content->readers = &self->mark;
+    pthread_mutex_unlock (&content->readers_lock);
     return self;
 }
 
@@ -67,6 +76,12 @@ void content_reader_destroy (content_reader_t **self_p)
     content_reader_t *self = *self_p;
     if (!self)
         return;
+    pthread_mutex_lock (&self->content->readers_lock);
+    reader_mark_t **at = &self->content->readers;
+    while (*at != &self->mark)
+        at = &(*at)->next;
+    *at = self->mark.next;
+    pthread_mutex_unlock (&self->content->readers_lock);
     index_reader_destroy (&self->index);
     words_destroy (&self->words);
     free (self);
@@ -269,10 +284,8 @@ static int search_vectors (search_t *self, top_t *top, err_t *err)
     }
     if (rc == 0)
         rc = each_vectors (self, take_into_scan, &stream, err);
-    if (rc >= 0) {
-        view_renew (self); /* a row may have come to memory after the view was taken */
+    if (rc >= 0)
         rc = rescore_top (self, top, err);
-    }
 out:
     scan_query_free (&stream.query);
     return rc < 0 ? -1 : 0;
@@ -499,9 +512,18 @@ static void view_renew (search_t *self)
     self->rows = kv_iterate (self->view, CONTENT_ROWS);
 }
 
+/*  From here on the writer leaves in index, cache and database what the view shows. */
+static void search_begin (search_t *self)
+{
+    content_reader_t *reader = self->reader;
+    atomic_store (&reader->mark.since, atomic_load (&reader->content->turn));
+    view_renew (self);
+}
+
 static void search_end (search_t *self)
 {
     view_drop (self);
+    atomic_store (&self->reader->mark.since, 0);
     free (self->seen);
     str_free (&self->key);
     str_free (&self->bytes);
@@ -516,17 +538,15 @@ static long cast (search_t *self, const terms_t *terms, size_t wide, found_t **l
     const content_query_t *query = self->query;
     top_t words = top_new (wide), vectors = top_new (wide);
     long kept = -1;
-    view_renew (self);
-    if (query->mode != SEARCH_VECTOR && search_words (self, terms, &words, err) < 0)
-        goto out;
     if (query->mode != SEARCH_TEXT && search_vectors (self, &vectors, err) < 0)
+        goto out;
+    if (query->mode != SEARCH_VECTOR && search_words (self, terms, &words, err) < 0)
         goto out;
     top_finish (&words);
     *is_dry = words.count < wide && vectors.count < wide;
     *list_p = realloc (*list_p, (2 * wide + 1) * sizeof **list_p);
     if (!*list_p)
         abort ();
-    view_renew (self); /* what was found was committed before this: nothing visible is missing from it */
     kept = keep_visible (self, *list_p, fuse (&words, &vectors, query->mode, *list_p), err);
 out:
     top_free (&words);
@@ -546,6 +566,7 @@ int content_search (content_reader_t *self, const content_query_t *query, conten
     if (!terms)
         abort ();
     terms_parse (terms, self->words, query->text);
+    search_begin (&search);
     for (int i = 0; i <= WIDENINGS && kept >= 0 && kept < (long)query->limit && !is_dry; i++, wide *= 4)
         kept = cast (&search, terms, wide, &list, &is_dry, err);
     int rc = kept < 0 ? -1 : 0;
@@ -565,7 +586,7 @@ int content_chunks (content_reader_t *self, span_t user, uuid_t document, uint64
 {
     search_t search = { .reader = self };
     int rc = -1;
-    view_renew (&search);
+    search_begin (&search);
     long at = see_document (&search, user, document, err);
     if (at < 0)
         goto out;

@@ -20,7 +20,7 @@
     X (MARKS, "marks", 0, 0)         /* user, document, revision, segment → u8 format, the marks; none: no record */ \
     X (VECTORS, "vectors", 0, 1)     /* user, document, revision, segment → store/vectors.h; none: no record */      \
     X (ROWS, "rows", 0, 0)           /* u64 first row → rows: whose they are */                                      \
-    X (GARBAGE, "garbage", 0, 0)     /* user, document, u64 revision (0: all) → nothing: invisible, to be removed */
+    X (GARBAGE, "garbage", 0, 0) /* user, document, revision → "all" (and earlier ones) or nothing: to be removed */
 
 typedef enum {
 #define CONTENT_FAMILY_ENUM(sym, name, point, large) CONTENT_##sym,

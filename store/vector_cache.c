@@ -219,7 +219,8 @@ static void postpone_add (vector_matrix_t *matrix, uint64_t first_row, const sto
     };
 }
 
-void vector_cache_add (vector_cache_t *self, span_t user, uint64_t first_row, const stored_vectors_t *vectors)
+void vector_cache_add (vector_cache_t *self, span_t user, uint64_t first_row, const stored_vectors_t *vectors,
+                       bool again)
 {
     pthread_mutex_lock (&self->lock);
     for (vector_matrix_t *m = self->matrices; m; m = m->next) {
@@ -227,7 +228,8 @@ void vector_cache_add (vector_cache_t *self, span_t user, uint64_t first_row, co
             continue;
         if (m->state == FILLING)
             postpone_add (m, first_row, vectors);
-        else if (m->state == SERVING && !append (self, m, first_row, vectors, false))
+        else if (m->state == SERVING && !(again && holds (m, first_row)) &&
+                 !append (self, m, first_row, vectors, false))
             m->state = DOOMED;
     }
     pthread_mutex_unlock (&self->lock);

@@ -20,9 +20,10 @@ void vector_cache_destroy (vector_cache_t **self_p);
 
 /*  True when changes of `user` must be told to the cache. */
 bool vector_cache_wants (vector_cache_t *self, span_t user);
-/*  Rows first_row … became visible, after they did in the database. */
-void vector_cache_add (vector_cache_t *self, span_t user, uint64_t first_row, const stored_vectors_t *vectors);
-/*  Rows first_row … first_row + count - 1 are no longer visible. */
+/*  Rows first_row … are in the database. `again`: the cache may have them already. */
+void vector_cache_add (vector_cache_t *self, span_t user, uint64_t first_row, const stored_vectors_t *vectors,
+                       bool again);
+/*  Rows first_row … first_row + count - 1 are gone from it. */
 void vector_cache_remove (vector_cache_t *self, span_t user, uint64_t first_row, uint64_t count);
 
 /*  --- the reader --- */

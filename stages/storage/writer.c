@@ -1,6 +1,7 @@
 #include "stages/storage/writer.h"
 #include "base/log.h"
 
+#define TIDY_MS     20         /* until it is asked again whether the last query has ended */
 #define BATCH_BYTES (2u << 20) /* columns in one commit: about 0.1 s, so that beats stay on time */
 
 typedef struct {
@@ -68,9 +69,10 @@ static void give_back (batch_t *self, worker_t *worker, const err_t *err)
 int writer_run (worker_t *worker, content_t *content, int trouble_fd, err_t *err)
 {
     static batch_t batch; /* too large for a stack; there is one writer */
-    bool more = false, untidy = true;
+    bool more = false;
+    int tidy = 1;
     zmq_pollitem_t trouble = { NULL, trouble_fd, ZMQ_POLLIN, 0 };
-    while (worker_poll (worker, &trouble, 1, more || untidy ? 0 : -1) == 0) {
+    while (worker_poll (worker, &trouble, 1, more || tidy == 1 ? 0 : tidy ? TIDY_MS : -1) == 0) {
         if (trouble.revents)
             return err_set (err, ERR_CORRUPT, "the text index is damaged; the next start makes it anew");
         more = collect (&batch, worker);
@@ -81,10 +83,8 @@ int writer_run (worker_t *worker, content_t *content, int trouble_fd, err_t *err
             }
             report (&batch, worker);
         }
-        int tidy = content_tidy (content, err);
-        if (tidy < 0)
+        if ((tidy = content_tidy (content, err)) < 0)
             return -1;
-        untidy = tidy > 0;
     }
     return 0;
 }

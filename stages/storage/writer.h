@@ -5,7 +5,7 @@
 #include "stages/runtime/worker.h"
 #include "store/content.h"
 
-#define WRITER_SLOTS 64u /* jobs held at once, so that many can share one commit */
+#define WRITER_SLOTS 256u /* jobs held at once, so that many can share one commit */
 
 /*  Applies jobs until the worker is drained. 0, or -1 and *err when the content can no longer be written, or
  *  `trouble_fd` became readable: the jobs in hand were given back, and the process is to end and be started anew. */
