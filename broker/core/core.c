@@ -16,6 +16,7 @@ const core_config_t core_config_default = {
     .memory_bytes = 128ull << 20,
     .window = 8,
     .small_bytes = 64u << 10,
+    .batch_bytes = 4u << 20,
     .tries_max = 3,
     .losses_max = 20,
     .backoff_ms = 200,

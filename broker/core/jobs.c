@@ -127,7 +127,7 @@ static core_worker_t *pick_worker (core_t *self, stage_t stage)
             continue;
         /* One running and one waiting; more only while all of it together is small. Nothing waits behind a long
          * extraction while another worker may become free. */
-        bool small = worker->held_bytes < self->config.small_bytes;
+        bool small = worker->held_bytes < (stage == STAGE_STORAGE ? self->config.batch_bytes : self->config.small_bytes);
         if (worker->held >= (stage == STAGE_EXTRACT ? 1u : 2u) && !small)
             continue;
         if (!best || worker->held < best->held)
