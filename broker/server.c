@@ -1,6 +1,7 @@
 #include "broker/server.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/loopback.h"
 #include "store/blob.h"
 
 #include <errno.h>
@@ -74,7 +75,7 @@ server_t *server_new (void *context, const server_config_t *config, core_t *core
         goto fail;
     if (config->pub) {
         size_t size = sizeof self->pub;
-        if (bind_one (self->feed, config->pub, err) == -1)
+        if (loopback_endpoint ("the feed", config->pub, err) == -1 || bind_one (self->feed, config->pub, err) == -1)
             goto fail;
         zmq_getsockopt (self->feed, ZMQ_LAST_ENDPOINT, self->pub, &size);
     }

@@ -1,6 +1,6 @@
 #include "gateway/http_guard.h"
+#include "base/loopback.h"
 
-#include <arpa/inet.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -10,36 +10,13 @@ static bool is_name (span_t a, const char *name)
     return a.size == strlen (name) && strncasecmp (a.data, name, a.size) == 0;
 }
 
-bool http_guard_is_loopback (span_t host)
-{
-    char text[64];
-    struct in_addr v4;
-    struct in6_addr v6;
-    if (host.size && host.data[0] == '[') {
-        const char *close = memchr (host.data, ']', host.size);
-        if (!close || (size_t)(close - host.data) >= sizeof text)
-            return false;
-        snprintf (text, sizeof text, "%.*s", (int)(close - host.data - 1), host.data + 1);
-        return inet_pton (AF_INET6, text, &v6) == 1 && IN6_IS_ADDR_LOOPBACK (&v6);
-    }
-    const char *colon = host.size ? memchr (host.data, ':', host.size) : NULL;
-    if (colon)
-        host.size = (size_t)(colon - host.data);
-    if (!host.size || host.size >= sizeof text)
-        return false;
-    if (is_name (host, "localhost"))
-        return true;
-    snprintf (text, sizeof text, "%.*s", SPAN_ARG (host));
-    return inet_pton (AF_INET, text, &v4) == 1 && ntohl (v4.s_addr) >> 24 == 127;
-}
-
 static bool origin_is_loopback (span_t origin)
 {
     static const char *const schemes[] = { "http://", "https://" };
     for (size_t i = 0; i < 2; i++) {
         size_t size = strlen (schemes[i]);
         if (origin.size > size && strncasecmp (origin.data, schemes[i], size) == 0)
-            return http_guard_is_loopback (span (origin.data + size, origin.size - size));
+            return loopback_host (span (origin.data + size, origin.size - size));
     }
     return false;
 }
@@ -68,7 +45,7 @@ void http_guard_header (http_guard_t *self, span_t name, span_t value)
         self->bad_encoding = self->bad_encoding || !self->is_chunked;
     } else if (is_name (name, "Host")) {
         self->hosts++;
-        self->bad_host = self->bad_host || !http_guard_is_loopback (value);
+        self->bad_host = self->bad_host || !loopback_host (value);
     } else if (is_name (name, "Origin"))
         self->bad_origin = self->bad_origin || !origin_is_loopback (value);
 }

@@ -32,7 +32,4 @@ int http_guard_verdict (const http_guard_t *self, err_t *err);
 /*  Both, over the headers of a request. */
 int http_guard_check (http_guard_t *self, struct MHD_Connection *connection, err_t *err);
 
-/*  True for localhost, 127.0.0.0/8 and [::1], with or without a port. */
-bool http_guard_is_loopback (span_t host);
-
 #endif

@@ -1,5 +1,5 @@
 #include "gateway/http_listen.h"
-#include "gateway/http_guard.h"
+#include "base/loopback.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -10,14 +10,6 @@
 #include <unistd.h>
 
 #define BACKLOG 1024
-
-/*  Without users whoever reaches the listener is the one user: only this machine may. */
-static int not_loopback (const char *what, const char *address, err_t *err)
-{
-    return err_set (err, ERR_CONFIG,
-                    "%s '%s' is not a loopback address: without users only 127.0.0.1, [::1] or localhost are served",
-                    what, address);
-}
 
 /*  Cuts at the last colon. */
 static int split (const char *address, char host[64], char port[8], err_t *err)
@@ -69,8 +61,8 @@ int http_listen (http_listen_t *self, const char *address, err_t *err)
     self->fd = -1;
     if (split (address, host, port, err) == -1)
         return -1;
-    if (!http_guard_is_loopback (span_str (host)))
-        return not_loopback ("the HTTP address", address, err);
+    if (!loopback_host (span_str (host)))
+        return loopback_refuse ("the HTTP address", address, err);
     size_t size = strlen (host);
     const char *name = host;
     if (host[0] == '[') {
@@ -95,15 +87,4 @@ out:
         self->fd = -1;
     }
     return rc;
-}
-
-int zmq_endpoint_check (const char *endpoint, err_t *err)
-{
-    if (strncmp (endpoint, "ipc://", 6) == 0 || strncmp (endpoint, "inproc://", 9) == 0)
-        return 0;
-    if (strncmp (endpoint, "tcp://", 6) != 0)
-        return err_set (err, ERR_CONFIG, "'%s' must be tcp://ADDRESS:PORT or ipc://PATH", endpoint);
-    if (!http_guard_is_loopback (span_str (endpoint + 6)))
-        return not_loopback ("the REQ endpoint", endpoint, err);
-    return 0;
 }

@@ -13,7 +13,4 @@ typedef struct {
  *  or taken. */
 int http_listen (http_listen_t *self, const char *address, err_t *err);
 
-/*  The rule for ZeroMQ: 0 for ipc://…, inproc://… and tcp:// on the loopback; else -1 with ERR_CONFIG. */
-int zmq_endpoint_check (const char *endpoint, err_t *err);
-
 #endif

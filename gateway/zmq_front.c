@@ -3,9 +3,9 @@
  */
 #include "gateway/zmq_front.h"
 #include "base/log.h"
+#include "base/loopback.h"
 #include "gateway/dispatch.h"
 #include "gateway/envelope.h"
-#include "gateway/http_listen.h"
 #include "gateway/upload.h"
 
 #include <errno.h>
@@ -297,7 +297,7 @@ zmq_front_t *zmq_front_new (gateway_t *gateway, const char *endpoint, err_t *err
     if (!self)
         abort ();
     self->gateway = gateway;
-    if (zmq_endpoint_check (endpoint, err) == -1)
+    if (loopback_endpoint ("the REQ endpoint", endpoint, err) == -1)
         goto fail;
     self->socket = frames_socket (gateway->context, ZMQ_ROUTER, LINGER_MS, false, err);
     if (!self->socket)
