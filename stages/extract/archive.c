@@ -30,7 +30,6 @@ static const struct {
     { "application/x-cpio", archive_read_support_format_cpio, NULL, NULL },
     { "application/x-archive", archive_read_support_format_ar, NULL, NULL },
     { "application/x-lzh-compressed", archive_read_support_format_lha, NULL, NULL },
-    { "application/x-xar", archive_read_support_format_xar, NULL, NULL },
     { "application/gzip", NULL, NULL, archive_read_support_filter_gzip },
     { "application/x-bzip2", NULL, NULL, archive_read_support_filter_bzip2 },
     { "application/x-xz", NULL, NULL, archive_read_support_filter_xz },

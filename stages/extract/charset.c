@@ -12,6 +12,8 @@
 #define LOOK_MAX  (1024 * 1024)
 #define SHAPE_MAX 4096
 #define BLOCK     (64 * 1024)
+/*  Fewer letters do not tell one language from another. */
+#define SURE_LETTERS 200
 
 static const struct {
     const char *bytes;
@@ -165,7 +167,7 @@ static const char *unmask_cyrillic (span_t bytes)
         low += c >= 0xc0 && c < 0xe0;
         high += c >= 0xe0;
     }
-    if ((low + high) * 3 < plain)
+    if ((low + high) * 3 < plain || low + high + plain < SURE_LETTERS)
         return NULL;
     return high > low ? "windows-1251" : "KOI8-R";
 }

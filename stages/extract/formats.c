@@ -54,7 +54,7 @@ static const struct {
     SIGNATURE (0, "\xc7\x71", ARCHIVE, "application/x-cpio"),
     SIGNATURE (0, "!<arch>\n", ARCHIVE, "application/x-archive"),
     SIGNATURE (2, "-lh", ARCHIVE, "application/x-lzh-compressed"),
-    SIGNATURE (0, "xar!", ARCHIVE, "application/x-xar"),
+    SIGNATURE (0, "xar!", NONE, "application/x-xar"),
     SIGNATURE (0, "\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", NONE, "application/x-ole-storage"),
     SIGNATURE (0, "{\\rtf", NONE, "text/rtf"),
 };

@@ -1,0 +1,264 @@
+#include "base/utf8.h"
+#include "extract_fixture.h"
+
+/* link: extract archive */
+
+static sink_t *open_sink (got_t *got, const limits_t *limits)
+{
+    sink_config_t config = sink_config (got, limits);
+    return sink_new (&config);
+}
+
+static void pour_lines (sink_t *sink, const char *word, size_t bytes)
+{
+    char line[64];
+    for (size_t at = 0, n = 0; at < bytes; n++) {
+        int size = snprintf (line, sizeof line, "%s number %zu of many lines\n", word, n);
+        sink_text (sink, span (line, (size_t)size));
+        at += (size_t)size;
+    }
+}
+
+static void text_becomes_nfc_across_pieces (void **state)
+{
+    got_t got = { .count = 0 };
+    sink_t *sink = open_sink (&got, NULL);
+    sink_text (sink, SPAN_LIT ("cafe"));
+    sink_text (sink, SPAN_LIT ("\xcc\x81 e"));
+    sink_text (sink, SPAN_LIT ("\xcc\x82 \xe1\x84\x92\xe1\x85\xa1")); /* Hangul in two pieces of one syllable */
+    sink_text (sink, SPAN_LIT ("\xe1\x86\xab"));
+    sink_end (sink);
+    assert_string_equal (got.all.data, "caf\xc3\xa9 \xc3\xaa \xed\x95\x9c");
+    sink_destroy (&sink);
+    got_free (&got);
+}
+
+static void text_is_repaired (void **state)
+{
+    got_t got = { .count = 0 };
+    sink_t *sink = open_sink (&got, NULL);
+    sink_text (sink, SPAN_LIT ("a\xff"
+                               "b\r"));
+    sink_text (sink, SPAN_LIT ("\nc\rd\0\x01"
+                               "e\xef\xbb\xbf"
+                               "f\fg"));
+    sink_end (sink);
+    assert_string_equal (got.all.data, "a\xef\xbf\xbd"
+                                       "b\nc\ndef\ng");
+    sink_destroy (&sink);
+    got_free (&got);
+}
+
+static void long_text_is_cut_at_lines_and_nothing_is_lost (void **state)
+{
+    got_t got = { .count = 0 };
+    str_t expected = STR_INIT;
+    sink_t *sink = open_sink (&got, NULL);
+    pour_lines (sink, "word", 1000 * 1000);
+    for (size_t at = 0, n = 0; at < 1000 * 1000; n++) {
+        size_t before = expected.size;
+        str_format (&expected, "word number %zu of many lines\n", n);
+        at += expected.size - before;
+    }
+    sink_end (sink);
+    assert_int_equal (got.count, 4);
+    for (size_t i = 0; i + 1 < got.count; i++) {
+        assert_in_range (got.segments[i].text.size, SEGMENT_BYTES * 3 / 4, SEGMENT_BYTES);
+        assert_int_equal (got.segments[i].text.data[got.segments[i].text.size - 1], '\n');
+        assert_int_equal (got.segments[i].number, i);
+    }
+    expected.data[--expected.size] = 0; /* the last line end goes */
+    assert_string_equal (got.all.data, expected.data);
+    sink_destroy (&sink);
+    got_free (&got);
+    str_free (&expected);
+}
+
+static void text_without_blanks_is_cut_between_characters (void **state)
+{
+    got_t got = { .count = 0 };
+    sink_t *sink = open_sink (&got, NULL);
+    for (int i = 0; i < 200000; i++)
+        sink_text (sink, SPAN_LIT ("\xe5\xad\x97"));
+    sink_end (sink);
+    assert_int_equal (got.all.size, 600000);
+    for (size_t i = 0; i < got.count; i++)
+        assert_true (utf8_is_valid (str_span (&got.segments[i].text)));
+    sink_destroy (&sink);
+    got_free (&got);
+}
+
+static void every_segment_starts_with_the_marks_that_hold (void **state)
+{
+    got_t got = { .count = 0 };
+    sink_t *sink = open_sink (&got, NULL);
+    sink_path (sink, SPAN_LIT ("a.zip!/b.pdf"));
+    sink_page (sink, 7);
+    sink_heading (sink, 1, SPAN_LIT ("Part  one"));
+    sink_heading (sink, 3, SPAN_LIT ("Deep"));
+    pour_lines (sink, "word", SEGMENT_BYTES + 1000);
+    sink_page (sink, 8);
+    sink_text (sink, SPAN_LIT ("eighth page"));
+    sink_end (sink);
+    assert_int_equal (got.count, 2);
+    for (size_t i = 0; i < 2; i++) {
+        const char *start = i ? "word" : "word number 0";
+        assert_mark_before (&got.segments[i], start, MARK_PATH, 0, "a.zip!/b.pdf");
+        assert_mark_before (&got.segments[i], start, MARK_PAGE, 7, "");
+        assert_mark_before (&got.segments[i], start, MARK_HEADING, 3, "Part one > Deep");
+    }
+    assert_mark_before (&got.segments[1], "eighth", MARK_PAGE, 8, "");
+    sink_destroy (&sink);
+    got_free (&got);
+}
+
+static void headings_end_those_below_and_paths_end_all (void **state)
+{
+    got_t got = { .count = 0 };
+    sink_t *sink = open_sink (&got, NULL);
+    sink_heading (sink, 1, SPAN_LIT ("A"));
+    sink_heading (sink, 2, SPAN_LIT ("B"));
+    sink_text (sink, SPAN_LIT ("one"));
+    sink_heading (sink, 1, SPAN_LIT ("C"));
+    sink_text (sink, SPAN_LIT ("two"));
+    sink_path (sink, SPAN_LIT ("other"));
+    sink_newlines (sink, 1);
+    sink_text (sink, SPAN_LIT ("three"));
+    sink_end (sink);
+    assert_string_equal (got.all.data, "one\n\ntwo\nthree");
+    assert_mark_before (&got.segments[0], "one", MARK_HEADING, 2, "A > B");
+    assert_mark_before (&got.segments[0], "two", MARK_HEADING, 1, "C");
+    assert_mark_before (&got.segments[0], "three", MARK_HEADING, 0, "");
+    sink_destroy (&sink);
+    got_free (&got);
+}
+
+/*  Pages of 50 KB, and one of 700 KB in the middle; starts at the page that the sink's base says. */
+static void pour_pages (sink_t *sink)
+{
+    int first = 1;
+    sscanf (sink_base (sink).data, "page=%d", &first);
+    for (int page = first; page <= 8; page++) {
+        char unit[32];
+        snprintf (unit, sizeof unit, "page=%d", page);
+        if (sink_unit (sink, unit)) {
+            sink_page (sink, (uint32_t)page);
+            pour_lines (sink, unit, page == 4 ? 700 * 1000 : 50 * 1000);
+            if (page == 5)
+                sink_bad (sink, ERR_DAMAGED_DOCUMENT, span_str (unit), "half of it is missing");
+        }
+        snprintf (unit, sizeof unit, "page=%d", page + 1);
+        sink_border (sink, unit);
+    }
+    sink_end (sink);
+}
+
+static void a_run_that_goes_on_after_any_segment_gives_the_same_rest (void **state)
+{
+    got_t whole = { .count = 0 };
+    sink_t *sink = open_sink (&whole, NULL);
+    pour_pages (sink);
+    uint32_t bad = sink_bad_count (sink);
+    sink_destroy (&sink);
+    assert_in_range (whole.count, 5, SEGMENTS_MAX);
+    uint64_t offset = 0;
+    for (size_t i = 0; i + 1 < whole.count; i++) {
+        offset += whole.segments[i].text.size;
+        got_t rest = { .count = 0 };
+        sink_config_t config = sink_config (&rest, NULL);
+        config.cursor = str_span (&whole.segments[i].cursor);
+        config.first_segment = (uint32_t)i + 1;
+        config.text_offset = offset;
+        sink = sink_new (&config);
+        pour_pages (sink);
+        assert_int_equal (sink_bad_count (sink), bad);
+        assert_int_equal (rest.count, whole.count - i - 1);
+        for (size_t j = 0; j < rest.count; j++) {
+            const got_segment_t *a = &rest.segments[j], *b = &whole.segments[i + 1 + j];
+            assert_int_equal (a->number, b->number);
+            assert_string_equal (a->text.data, b->text.data);
+            assert_string_equal (a->cursor.data, b->cursor.data);
+            assert_true (span_eq (str_span (&a->marks), str_span (&b->marks)));
+        }
+        sink_destroy (&sink);
+        got_free (&rest);
+    }
+    got_free (&whole);
+}
+
+static void a_unit_to_skip_is_skipped_and_counted (void **state)
+{
+    got_t got = { .count = 0 };
+    sink_config_t config = sink_config (&got, NULL);
+    config.skip = SPAN_LIT ("page=1\npage=4\n");
+    sink_t *sink = sink_new (&config);
+    pour_pages (sink);
+    assert_int_equal (sink_bad_count (sink), 3);
+    assert_null (strstr (got.all.data, "page=1 "));
+    assert_null (strstr (got.all.data, "page=4 "));
+    assert_non_null (strstr (got.all.data, "page=8 "));
+    sink_destroy (&sink);
+    got_free (&got);
+}
+
+static void text_beyond_the_limit_is_cut_with_a_warning (void **state)
+{
+    limits_t limits = LIMITS_DEFAULT;
+    limits.text_bytes = MIB;
+    got_t got = { .count = 0 };
+    sink_t *sink = open_sink (&got, &limits);
+    pour_lines (sink, "word", 3 * MIB);
+    assert_true (sink_stopped (sink));
+    sink_end (sink);
+    assert_int_equal (got.all.size, MIB);
+    assert_non_null (strstr (got.warnings.data, "too_large@"));
+    sink_destroy (&sink);
+    got_free (&got);
+}
+
+static void warnings_beyond_the_limit_are_only_counted (void **state)
+{
+    got_t got = { .count = 0 };
+    sink_t *sink = open_sink (&got, NULL);
+    for (int i = 0; i < 250; i++)
+        sink_bad (sink, ERR_DAMAGED_DOCUMENT, SPAN_LIT ("x"), "entry %d", i);
+    sink_end (sink);
+    size_t lines = 0;
+    for (const char *at = got.warnings.data; *at; at++)
+        lines += *at == '\n';
+    assert_int_equal (lines, 101);
+    assert_int_equal (sink_bad_count (sink), 250);
+    sink_destroy (&sink);
+    got_free (&got);
+}
+
+static void blank_text_is_no_segment (void **state)
+{
+    got_t got = { .count = 0 };
+    sink_t *sink = open_sink (&got, NULL);
+    sink_page (sink, 1);
+    sink_text (sink, SPAN_LIT (" \n\t\n "));
+    sink_close (sink, "page=2");
+    sink_end (sink);
+    assert_int_equal (got.count, 0);
+    sink_destroy (&sink);
+    got_free (&got);
+}
+
+int main (void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test (text_becomes_nfc_across_pieces),
+        cmocka_unit_test (text_is_repaired),
+        cmocka_unit_test (long_text_is_cut_at_lines_and_nothing_is_lost),
+        cmocka_unit_test (text_without_blanks_is_cut_between_characters),
+        cmocka_unit_test (every_segment_starts_with_the_marks_that_hold),
+        cmocka_unit_test (headings_end_those_below_and_paths_end_all),
+        cmocka_unit_test (a_run_that_goes_on_after_any_segment_gives_the_same_rest),
+        cmocka_unit_test (a_unit_to_skip_is_skipped_and_counted),
+        cmocka_unit_test (text_beyond_the_limit_is_cut_with_a_warning),
+        cmocka_unit_test (warnings_beyond_the_limit_are_only_counted),
+        cmocka_unit_test (blank_text_is_no_segment),
+    };
+    return cmocka_run_group_tests (tests, NULL, NULL);
+}
