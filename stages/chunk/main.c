@@ -4,7 +4,7 @@
 #include "stages/runtime/worker.h"
 #include "wire/columns.h"
 
-#define SLOTS 32
+#define SLOTS 64 /* small ones are granted by the dozen */
 
 static const option_t table[] = {
     WORKER_OPTIONS,

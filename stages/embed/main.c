@@ -3,7 +3,7 @@
 #include "stages/embed/spans.h"
 #include "stages/runtime/worker.h"
 
-#define SLOTS 32
+#define SLOTS 64 /* small ones are granted by the dozen */
 
 static const option_t table[] = {
     WORKER_OPTIONS,
