@@ -56,10 +56,18 @@ static int read_number (span_t text, uint64_t least, uint64_t most, uint64_t *nu
     return 0;
 }
 
+/*  next_word does not see that nothing follows the last comma. */
+static bool is_cut_short (span_t list)
+{
+    return !list.size || list.data[list.size - 1] == ',';
+}
+
 /*  A list of things that each are a bit: statuses, priorities. */
 static int read_mask (const row_t *row, span_t text, uint64_t *mask)
 {
     *mask = 0;
+    if (is_cut_short (text))
+        return -1;
     do {
         span_t word = next_word (&text);
         uint64_t bit;
@@ -77,6 +85,8 @@ static int read_mask (const row_t *row, span_t text, uint64_t *mask)
 
 static int read_codes (span_t text)
 {
+    if (is_cut_short (text))
+        return -1;
     do {
         span_t word = next_word (&text);
         char name[64];
