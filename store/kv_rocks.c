@@ -171,7 +171,7 @@ typedef struct {
 
 static void view_destroy (kv_t *kv)
 {
-    rocks_view_t *self = (rocks_view_t *) kv;
+    rocks_view_t *self = (rocks_view_t *)kv;
     rocksdb_readoptions_destroy (self->rocks.read);
     rocksdb_release_snapshot (self->rocks.db, self->snapshot);
     free (self);
@@ -181,12 +181,12 @@ static const kv_ops_t view_ops = { rocks_get, view_commit, rocks_iterate, view_d
 
 kv_t *kv_rocks_view (kv_t *store)
 {
-    const rocks_t *rocks = (const rocks_t *) store;
+    const rocks_t *rocks = (const rocks_t *)store;
     rocks_view_t *self = calloc (1, sizeof *self);
     if (!self)
         abort ();
     self->rocks = *rocks;
-    self->rocks.kv = (kv_t) { .ops = &view_ops };
+    self->rocks.kv = (kv_t){ .ops = &view_ops };
     self->snapshot = rocksdb_create_snapshot (rocks->db);
     self->rocks.read = rocksdb_readoptions_create ();
     rocksdb_readoptions_set_verify_checksums (self->rocks.read, 1);
@@ -202,8 +202,11 @@ static void family_options (rocks_t *self, unsigned i, const kv_rocks_config_t *
     rocksdb_block_based_options_set_block_cache (t, self->cache);
     rocksdb_block_based_options_set_cache_index_and_filter_blocks (t, 1);
     rocksdb_block_based_options_set_pin_l0_filter_and_index_blocks_in_cache (t, 1);
-    if (family->point_lookups)
+    if (family->point_lookups) {
+        rocksdb_options_set_memtable_prefix_bloom_size_ratio (o, 0.02);
+        rocksdb_options_set_memtable_whole_key_filtering (o, 1);
         rocksdb_block_based_options_set_filter_policy (t, rocksdb_filterpolicy_create_bloom_full (10));
+    }
     rocksdb_options_set_block_based_table_factory (o, t);
     rocksdb_options_set_write_buffer_size (o, config->write_buffer_bytes / 2);
     rocksdb_options_set_compression (o, rocksdb_lz4_compression);

@@ -21,7 +21,7 @@
     X (ENDED, "ended", 0, 0)             /* user, u8 status, task → nothing: index of the others */                    \
     X (DOCUMENT_TASKS, "document_tasks", 0, 0) /* user, document, task → nothing: all but a document's first task */   \
     X (HASHES, "hashes", 1, 0)           /* user, content hash → document id */                                        \
-    X (BLOBS, "blobs", 0, 1)             /* user, content hash → bytes: small documents */                             \
+    X (BLOBS, "blobs", 0, 1)             /* user, document → bytes, when small; ids rise, so inserts are cheap */ \
     X (HISTORY, "history", 0, 0)         /* user, task, u64 number of the first → JSON objects, one a line */          \
     X (WORK, "work", 0, 0)               /* user, task → resume: how far a long task got */                            \
     X (PURGES, "purges", 0, 0)           /* user, document, u64 revision (0: all) → nothing: storage is to drop it */  \

@@ -199,7 +199,7 @@ static int send_extract (core_t *self, core_worker_t *worker, task_t *task)
         blob_path (&path, self->config.data_dir, task->user->name, hash);
     } else {
         str_t blob = STR_INIT;
-        record_key_bytes (&self->key, task->user->name, document.hash);
+        record_key (&self->key, task->user->name, task->document);
         found = kv_get (self->kv, FAMILY_BLOBS, str_span (&self->key), &blob, &err);
         if (found != 1) {
             str_free (&blob);

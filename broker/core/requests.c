@@ -231,8 +231,10 @@ static void on_submit (core_t *self, const asker_t *asker, const frames_t *in)
         return;
     }
     kv_put (self->kv, FAMILY_HASHES, str_span (&self->key), span (msg->document.bytes, UUID_SIZE));
-    if (!msg->in_file)
+    if (!msg->in_file) {
+        record_key (&self->key, user->name, msg->document);
         kv_put (self->kv, FAMILY_BLOBS, str_span (&self->key), buf_span (in->payload[0]));
+    }
     record_document_t document = { .filename = msg->filename,
                                    .media_type = msg->media_type,
                                    .bytes = msg->bytes,
@@ -282,7 +284,7 @@ static void on_document_blob (core_t *self, const asker_t *asker, const frames_t
         blob_path (&path, self->config.data_dir, asker->user->name, hash);
         reply.path = str_span (&path);
     } else {
-        record_key_bytes (&self->key, asker->user->name, document.hash);
+        record_key (&self->key, asker->user->name, id);
         int found = kv_get (self->kv, FAMILY_BLOBS, str_span (&self->key), &blob, &err);
         if (found == 0)
             err_set (&err, ERR_CORRUPT, "the bytes of the document are missing");
@@ -361,9 +363,10 @@ static void on_document_delete (core_t *self, const asker_t *asker, const frames
         blob_path (&path, self->config.data_dir, user->name, hash);
         out_t *out = core_out (self, OUT_UNLINK);
         out->frames[out->frame_count++] = core_str_buf (&path);
-    } else
-        kv_delete (self->kv, FAMILY_BLOBS, str_span (&self->key));
+    }
     record_key (&self->key, user->name, id);
+    if (!document.in_file)
+        kv_delete (self->kv, FAMILY_BLOBS, str_span (&self->key));
     kv_delete (self->kv, FAMILY_DOCUMENTS, str_span (&self->key));
     user->record.documents--;
     core_user_dirty (self, user);
