@@ -19,7 +19,7 @@ static const struct {
     const char *media_type;
     int (*format) (struct archive *);
     int (*also) (struct archive *);
-    int (*filter) (struct archive *); /* a compressed file: holds a tar or cpio archive, or one document */
+    int (*filter) (struct archive *); /* a compressed file: holds a tar, cpio or iso archive, or one document */
 } kinds[] = {
     { "application/zip", archive_read_support_format_zip, NULL, NULL },
     { "application/x-7z-compressed", archive_read_support_format_7zip, NULL, NULL },
@@ -64,6 +64,7 @@ static struct archive *open_archive (const source_t *source, err_t *err)
             kinds[i].filter (archive);
             archive_read_support_format_tar (archive);
             archive_read_support_format_cpio (archive);
+            archive_read_support_format_iso9660 (archive);
             archive_read_support_format_empty (archive);
             archive_read_support_format_raw (archive);
         } else
@@ -135,52 +136,65 @@ static int fetch (reading_t *reading, span_t name, str_t *bytes, err_t *err)
     return unpack_entry (reading->archive, reading->sink, 0, bytes, err);
 }
 
-/*  Pours one entry that was unpacked. -1 and *err when it gave nothing. */
-static int pour_entry (reading_t *reading, span_t path, span_t name, span_t bytes, err_t *err)
+static source_t inner_source (const reading_t *reading, span_t name, span_t bytes)
 {
-    sink_t *sink = reading->sink;
-    source_t inner = { bytes, name, SPAN_EMPTY, reading->source->depth + 1, NULL };
+    return (source_t){ bytes, name, SPAN_EMPTY, reading->source->depth + 1, NULL };
+}
+
+/*  True when something here reads it; else *err says why not. */
+static bool can_read (const source_t *inner, const sink_t *sink, err_t *err)
+{
     detected_t detected;
-    if (!bytes.size) /* an empty file is no fault */
-        return 0;
-    if (format_detect (&inner, &detected, err))
-        return -1;
-    if (detected.format == FORMAT_NONE)
-        return err_set (err, ERR_UNSUPPORTED_MEDIA_TYPE, "nothing here reads documents of type %s",
-                        detected.media_type);
-    if (detected.format == FORMAT_ARCHIVE && inner.depth > sink_limits (sink)->depth)
-        return err_set (err, ERR_TOO_DEEP, "archives are read to a depth of %" PRIu64, sink_limits (sink)->depth);
+    if (format_detect (inner, &detected, err))
+        return false;
+    if (detected.format == FORMAT_NONE) {
+        err_set (err, ERR_UNSUPPORTED_MEDIA_TYPE, "nothing here reads documents of type %s", detected.media_type);
+        return false;
+    }
+    if (detected.format == FORMAT_ARCHIVE && inner->depth > sink_limits (sink)->depth) {
+        err_set (err, ERR_TOO_DEEP, "archives are read to a depth of %" PRIu64, sink_limits (sink)->depth);
+        return false;
+    }
+    return true;
+}
+
+/*  Pours one entry that was unpacked and can be read. -1 and *err when it gave nothing. */
+static int pour_entry (const source_t *inner, sink_t *sink, err_t *err)
+{
+    detected_t detected;
     sink_nest (sink, 1);
-    int rc = extract_source (&inner, sink, &detected, err);
+    int rc = extract_source (inner, sink, &detected, err);
     sink_nest (sink, -1);
     return rc;
 }
 
 /*  Reads the current entry. -1 and *err only when the whole archive cannot go on. */
-static int read_entry (reading_t *reading, span_t path, span_t name, const char *cursor, err_t *err)
+static int read_entry (reading_t *reading, span_t path, span_t name, const char *cursor, const char *next, err_t *err)
 {
     sink_t *sink = reading->sink;
     str_t bytes = STR_INIT;
-    err_t why = { .code = ERR_NONE };
-    int unpacked = fetch (reading, name, &bytes, &why);
-    if (!bytes.size) {
-        if (unpacked < 0)
+    err_t broken, why;
+    int unpacked = fetch (reading, name, &bytes, &broken);
+    source_t inner = inner_source (reading, name, str_span (&bytes));
+    bool limit = unpacked == UNPACK_LIMIT, bad = unpacked < 0 && !limit;
+    if (bad)
+        count_bad (reading, path, &broken);
+    if (!bytes.size) { /* an empty file is no fault */
+        say_name_only (reading, path, unpacked < 0 ? broken.code : ERR_NONE);
+    } else if (!can_read (&inner, sink, &why)) {
+        if (!bad)
             count_bad (reading, path, &why);
-        say_name_only (reading, path, unpacked < 0 ? why.code : ERR_NONE);
-    } else {
+        say_name_only (reading, path, bad ? broken.code : why.code);
+    } else { /* what came before it broke off stays */
         release_held (reading);
         sink_close (sink, cursor);
         say_path (reading, path);
-        if (unpacked < 0 && unpacked != UNPACK_LIMIT) /* what came before it broke off stays */
+        if (pour_entry (&inner, sink, &why) && unpacked >= 0)
             count_bad (reading, path, &why);
-        err_t limit = why;
-        if (pour_entry (reading, path, name, str_span (&bytes), &why) && unpacked >= 0)
-            count_bad (reading, path, &why);
-        if (unpacked == UNPACK_LIMIT)
-            why = limit;
+        sink_close (sink, next);
     }
     str_free (&bytes);
-    return unpacked == UNPACK_LIMIT ? err_set (err, why.code, "%s", why.message) : 0;
+    return limit ? err_set (err, broken.code, "%s", broken.message) : 0;
 }
 
 /*  The one document in a compressed file: as if it had come by itself. */
@@ -196,10 +210,11 @@ static int read_single (reading_t *reading, err_t *err)
         goto out;
     if (unpacked < 0) /* what came before it broke off stays */
         sink_bad (reading->sink, err->code, SPAN_EMPTY, "%s", err->message);
+    source_t inner = inner_source (reading, name, str_span (&bytes));
     if (!bytes.size)
         err_set (err, ERR_EMPTY_DOCUMENT, "the compressed document has 0 bytes");
-    else
-        rc = pour_entry (reading, str_span (&reading->outer), name, str_span (&bytes), err);
+    else if (can_read (&inner, reading->sink, err))
+        rc = pour_entry (&inner, reading->sink, err);
 out:
     str_free (&bytes);
     return rc;
@@ -258,7 +273,7 @@ static int read_entries (reading_t *reading, err_t *err)
             count_bad (reading, str_span (&path), &why);
             say_name_only (reading, str_span (&path), why.code);
         } else if (sink_unit (sink, unit))
-            failed = read_entry (reading, str_span (&path), name, unit, err);
+            failed = read_entry (reading, str_span (&path), name, unit, next, err);
         str_free (&path);
         if (failed)
             return -1;

@@ -123,19 +123,14 @@ static bool find_shape (span_t bytes, charset_t *found)
 /*  Valid but for a character cut off at the end of what we look at, and a few that were damaged. */
 static bool is_utf8 (span_t bytes)
 {
-    if (bytes.size >= 4)
-        for (size_t back = 1; back <= 3; back++) {
-            unsigned char c = (unsigned char)bytes.data[bytes.size - back];
-            if (c >= 0xc0) {
-                bytes.size -= back;
-                break;
-            }
-            if (c < 0x80)
-                break;
-        }
+    size_t size = bytes.size, good = 0, bad = 0;
     if (utf8_is_valid (bytes))
         return true;
-    size_t good = 0, bad = 0;
+    for (size_t back = 1; back <= 3 && back <= bytes.size; back++)
+        if ((unsigned char)bytes.data[size - back] >= 0xc0) {
+            bytes.size -= back;
+            break;
+        }
     for (size_t at = 0; at < bytes.size;) {
         size_t width = utf8_width (span (bytes.data + at, bytes.size - at));
         good += width > 1;

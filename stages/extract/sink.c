@@ -53,7 +53,7 @@ struct sink {
     uint64_t inflated;
     uint64_t entries;
     uint64_t given;  /* bytes of text in the segments before this one */
-    uint64_t poured; /* bytes of text that left `raw` */
+    uint64_t poured; /* bytes of text that came and were not blank */
 
     warning_t *warnings; /* of this segment */
     size_t warning_count;
@@ -303,9 +303,7 @@ static void flush (sink_t *self, bool some)
     size_t size = some ? nfc_cut (str_span (&self->raw)) : self->raw.size;
     if (!size)
         size = self->raw.size;
-    size_t before = self->text.size;
     nfc_append (&self->text, span (self->raw.data, size));
-    self->poured += self->text.size - before;
     if (size < self->raw.size)
         memmove (self->raw.data, self->raw.data + size, self->raw.size - size);
     self->raw.size -= size;
@@ -366,17 +364,19 @@ static bool is_blank (span_t text)
 void sink_text (sink_t *self, span_t text)
 {
     while (text.size && !self->stopped) {
+        bool blank = is_blank (text);
         if (!self->text.size && !self->raw.size) { /* a segment starts with a line that says something */
-            while (text.size && (*text.data == '\n' || *text.data == '\r'))
+            while (text.size && (blank || *text.data == '\n' || *text.data == '\r'))
                 text = span (text.data + 1, text.size - 1);
             if (!text.size)
                 return;
         }
-        if (!is_blank (text)) /* a mark stands where something is to be read */
+        if (!blank) /* a mark stands where something is to be read */
             write_due (self);
         span_t part = span (text.data, utf8_cut (text, RAW_MAX));
         if (!part.size)
             part.size = text.size < RAW_MAX ? text.size : RAW_MAX; /* malformed through and through */
+        self->poured += blank ? 0 : part.size;
         clean_append (&self->raw, part, &self->cr);
         if (self->raw.size >= RAW_MAX)
             flush (self, true);
@@ -565,9 +565,9 @@ bool sink_stopped (const sink_t *self)
     return self->stopped;
 }
 
-uint64_t sink_poured (sink_t *self)
+uint64_t sink_poured (const sink_t *self)
 {
-    return self->poured + self->raw.size;
+    return self->poured;
 }
 
 uint32_t sink_bad_count (const sink_t *self)

@@ -115,8 +115,8 @@ uint64_t sink_document_bytes (const sink_t *self);
 
 /*  Nobody wants more: the text limit is reached, or the output is gone. Extractors return 0 as soon as they see it. */
 bool sink_stopped (const sink_t *self);
-/*  Bytes of text that went in since the start (segments discarded and given out, and the one being filled). */
-uint64_t sink_poured (sink_t *self);
+/*  Bytes of text that came so far; blanks alone do not count. */
+uint64_t sink_poured (const sink_t *self);
 uint32_t sink_bad_count (const sink_t *self);
 /*  The first bad part, for a document of which nothing could be read; ERR_NONE when there was none. */
 const err_t *sink_first_bad (const sink_t *self);

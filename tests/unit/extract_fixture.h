@@ -5,6 +5,7 @@
 #include "stages/extract/extract.h"
 #include "wire/columns.h"
 
+#include <locale.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -147,6 +148,7 @@ static inline void make_archive (int (*format) (struct archive *), const member_
 {
     size_t room = 1 << 22, used = 0;
     char *memory = malloc (room);
+    setlocale (LC_CTYPE, "C.UTF-8"); /* libarchive goes by it */
     struct archive *archive = archive_write_new ();
     assert_int_equal ((format ? format : archive_write_set_format_zip) (archive), ARCHIVE_OK);
     assert_int_equal (archive_write_open_memory (archive, memory, room, &used), ARCHIVE_OK);
