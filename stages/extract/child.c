@@ -175,6 +175,8 @@ _Noreturn void child_run (const record_spawn_t *spawn, int document, int output_
 {
     prctl (PR_SET_PDEATHSIG, SIGKILL);
     prctl (PR_SET_NAME, "extract-parser");
+    for (int number = 1; number < NSIG; number++) /* whatever the worker does about signals is its own */
+        signal (number, SIG_DFL);
     signal (SIGPIPE, SIG_IGN);
     signal (SIGINT, SIG_IGN); /* the worker decides when it ends */
     sigset_t none;

@@ -176,6 +176,11 @@ void zygote_destroy (zygote_t **self_p)
     *self_p = NULL;
 }
 
+int zygote_pid (const zygote_t *self)
+{
+    return self->pid;
+}
+
 int zygote_fd (const zygote_t *self)
 {
     return self->socket;

@@ -16,6 +16,7 @@ typedef struct zygote zygote_t;
 zygote_t *zygote_new (const limits_t *limits, err_t *err);
 void zygote_destroy (zygote_t **self_p); /* it and its parsers end */
 
+int zygote_pid (const zygote_t *self);
 int zygote_fd (const zygote_t *self); /* readable: zygote_read has something to tell */
 
 /*  Asks for a parser of the document behind `document` that writes its records to `output` (both borrowed). An answer
