@@ -25,6 +25,7 @@ API = "/api/v1/"
 TASKS = "document-processing/tasks/"
 FINAL = ("completed", "failed", "cancelled")
 START_SECONDS = 30
+COMPLAINTS = ("Assertion", "ERROR: AddressSanitizer", "ERROR: LeakSanitizer", "runtime error:")
 
 
 class Skip(Exception):
@@ -319,7 +320,7 @@ def running(**options):
             assert code == 0, f"SIGTERM ended with exit code {code}"
         # A sanitizer or assertion speaks on stderr, and a process may come back without a test noticing.
         for line in system.log().splitlines():
-            assert "Assertion" not in line and "ERROR: AddressSanitizer" not in line, line
+            assert not any(word in line for word in COMPLAINTS), line
     except BaseException:
         tail = system.log().splitlines()[-40:]
         print("    --- end of the log ---", *(f"    {line[:400]}" for line in tail), sep="\n")
