@@ -94,7 +94,8 @@ static int read_codes (span_t text)
             return -1;
         memcpy (name, word.data, word.size);
         name[word.size] = 0;
-        if (strcmp (err_name (err_code (name)), name) != 0)
+        err_code_t code = err_code (name);
+        if (code == ERR_NONE || strcmp (err_name (code), name) != 0)
             return -1;
     } while (text.size);
     return 0;

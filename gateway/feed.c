@@ -3,8 +3,9 @@
 #include "base/str.h"
 #include "wire/frames.h"
 
+#include <ctype.h>
 #include <errno.h>
-#include <jansson.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #define RING_EVENTS 8192u
@@ -108,6 +109,31 @@ void feed_release (feed_t *self, uint64_t now_ms)
         self->release_at_ms = now_ms + FEED_LINGER_MS;
 }
 
+static void set_watch (feed_t *self, uuid_t task, int option)
+{
+    char id[UUID_TEXT];
+    str_t topic = STR_INIT;
+    uuid_text (task, id);
+    str_format (&topic, "%s%s", self->topic_tasks.data, id);
+    if (self->socket)
+        zmq_setsockopt (self->socket, option, topic.data, topic.size);
+    str_free (&topic);
+}
+
+void feed_watch (feed_t *self, uuid_t task, bool is_watched)
+{
+    /* The same topic twice would be counted twice at the far end, but taken back once. Events keep coming meanwhile,
+     * by the subscription to all tasks. */
+    if (is_watched)
+        feed_unwatch (self, task);
+    set_watch (self, task, ZMQ_SUBSCRIBE);
+}
+
+void feed_unwatch (feed_t *self, uuid_t task)
+{
+    set_watch (self, task, ZMQ_UNSUBSCRIBE);
+}
+
 uint64_t feed_next (const feed_t *self)
 {
     return self->next;
@@ -145,26 +171,54 @@ static uuid_t task_of (const feed_t *self, span_t topic)
     return task;
 }
 
+/*  The members that matter are scalars and the broker writes them first: they are read without parsing the task behind
+ *  them. True: name and value of the next one, a string without its quotes; false: something else follows. */
+static bool next_scalar (span_t *rest, span_t *name, span_t *value)
+{
+    const char *at = rest->data, *end = rest->data + rest->size;
+    if (rest->size < 2 || (*at != '{' && *at != ',') || at[1] != '"')
+        return false;
+    const char *quote = memchr (at + 2, '"', (size_t)(end - at - 2));
+    if (!quote || end - quote < 3 || quote[1] != ':')
+        return false;
+    *name = span (at + 2, (size_t)(quote - at - 2));
+    const char *start = quote + 2, *stop = start;
+    if (*start == '"') {
+        start++;
+        stop = memchr (start, '"', (size_t)(end - start));
+        if (!stop || memchr (start, '\\', (size_t)(stop - start)))
+            return false;
+        *rest = span (stop + 1, (size_t)(end - stop - 1));
+    } else {
+        while (stop < end && (isalnum ((unsigned char)*stop)))
+            stop++;
+        if (stop == start)
+            return false;
+        *rest = span (stop, (size_t)(end - stop));
+    }
+    *value = span (start, (size_t)(stop - start));
+    return true;
+}
+
 static int read_event (buf_t *json, feed_event_t *event, err_t *err)
 {
-    json_error_t error;
-    json_t *root = json_loadb (buf_bytes (json), buf_size (json), 0, &error);
-    int rc = -1;
-    if (!json_is_object (root)) {
-        err_set (err, ERR_PROTOCOL, "an event is no JSON object");
-        goto out;
-    }
-    json_int_t seq = json_integer_value (json_object_get (root, "seq"));
-    const char *name = json_string_value (json_object_get (root, "event"));
-    event->seq = seq > 0 ? (uint64_t)seq : 0;
-    snprintf (event->event, sizeof event->event, "%s", name ? name : "queue");
-    for (char *c = event->event; *c; c++) /* it becomes a line of its own for clients */
+    span_t rest = buf_span (json), name, value;
+    /* Each becomes a line of an event stream. */
+    if (rest.size < 2 || rest.data[0] != '{' || rest.data[rest.size - 1] != '}' || memchr (rest.data, '\n', rest.size))
+        return err_set (err, ERR_PROTOCOL, "an event is no JSON object in one line");
+    while (next_scalar (&rest, &name, &value))
+        if (span_is (name, "seq"))
+            event->seq = strtoull (value.data, NULL, 10);
+        else if (span_is (name, "event"))
+            snprintf (event->event, sizeof event->event, "%.*s", SPAN_ARG (value));
+        else if (span_is (name, "replay"))
+            event->again = span_is (value, "true");
+    for (const char *c = event->event; *c; c++)
         if (*c < 'a' || *c > 'z')
-            *c = '_';
-    rc = 0;
-out:
-    json_decref (root);
-    return rc;
+            return err_set (err, ERR_PROTOCOL, "an event has a name with a '%c'", *c);
+    if (!event->event[0])
+        return err_set (err, ERR_PROTOCOL, "an event has no name");
+    return 0;
 }
 
 int feed_add (feed_t *self, span_t topic, buf_t *json, err_t *err)
@@ -176,7 +230,7 @@ int feed_add (feed_t *self, span_t topic, buf_t *json, err_t *err)
     for (size_t i = 0; i < sizeof final / sizeof final[0]; i++)
         event.ended |= strcmp (event.event, final[i]) == 0;
     if (event.seq) {
-        event.again = event.seq <= self->last_seq;
+        event.again = event.again || event.seq <= self->last_seq;
         if (!event.again && event.seq != self->last_seq + 1)
             self->whole = self->next;
         if (!event.again)

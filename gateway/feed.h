@@ -20,7 +20,7 @@ typedef struct {
     uuid_t task;  /* null: it is about none */
     char event[24];
     bool ended; /* the task came to a final state, or was deleted */
-    bool again; /* an older event, repeated because of a new subscription */
+    bool again; /* repeated because of a new subscription: not news, and out of order */
     buf_t *json;
 } feed_event_t;
 
@@ -36,6 +36,11 @@ void feed_destroy (feed_t **self_p);
 /*  While there are users the subscription is on. feed_use is true when it was off until now. */
 bool feed_use (feed_t *self);
 void feed_release (feed_t *self, uint64_t now_ms);
+
+/*  While in use: makes the broker repeat the last event of `task`, if it lives; watched tasks are unwatched in the end.
+ *  To watch one that is watched already repeats it once more. */
+void feed_watch (feed_t *self, uuid_t task, bool is_watched);
+void feed_unwatch (feed_t *self, uuid_t task);
 
 uint64_t feed_next (const feed_t *self);   /* index that the next event will have */
 uint64_t feed_oldest (const feed_t *self); /* index of the oldest event kept; feed_next when none is */

@@ -10,7 +10,8 @@
 #include <sys/stat.h>
 
 #define IMPLICIT_USER "local"
-#define DRAIN_MS      35000 /* longer than the longest question upstream */
+#define DRAIN_MS      4000 /* then open questions are answered with 503 … */
+#define DRAIN_LAST_MS 4500 /* … and then it is over: whoever stops us waits five seconds */
 
 /*  Everything the loop waits for. */
 typedef struct {
@@ -119,19 +120,31 @@ static long time_left (const gateway_t *self, uint64_t now_ms)
     return soonest <= now_ms ? 0 : soonest - now_ms > INT_MAX ? INT_MAX : (long)(soonest - now_ms);
 }
 
-static void drain (gateway_t *self)
+static void drain (gateway_t *self, uint64_t now_ms)
 {
     log_write (LOG_INFO, "draining", NULL, "answering what is in hand, taking nothing new");
     self->draining = true;
+    self->drain_ms = now_ms;
     zmq_front_drain (self->front);
     http_drain (self->http);
     waits_hurry (self->waits);
 }
 
+/*  True: it is over. */
+static bool is_drained (gateway_t *self, uint64_t now_ms)
+{
+    if (http_in_hand (self->http) + zmq_front_in_hand (self->front) == 0)
+        return true;
+    if (now_ms >= self->drain_ms + DRAIN_MS) {
+        upstream_give_up (self->broker, "did not answer before the gateway stopped");
+        upstream_give_up (self->storage, "did not answer before the gateway stopped");
+    }
+    return now_ms >= self->drain_ms + DRAIN_LAST_MS;
+}
+
 int gateway_run (gateway_t *self, int stop_fd, err_t *err)
 {
     bool more = false;
-    uint64_t give_up_ms = UINT64_MAX;
     for (;;) {
         items_t items;
         fill_items (self, &items, stop_fd);
@@ -139,10 +152,8 @@ int gateway_run (gateway_t *self, int stop_fd, err_t *err)
             errno != EINTR)
             return err_set_errno (err, ERR_IO, errno, "cannot poll");
         uint64_t now = clock_mono_ms ();
-        if (items.stop.revents && !self->draining) {
-            drain (self);
-            give_up_ms = now + DRAIN_MS;
-        }
+        if (items.stop.revents && !self->draining)
+            drain (self, now);
         more = zmq_front_turn (self->front);
         more |= upstream_turn (self->broker, now);
         more |= upstream_turn (self->storage, now);
@@ -150,7 +161,7 @@ int gateway_run (gateway_t *self, int stop_fd, err_t *err)
         saver_turn (self->saver);
         waits_turn (self->waits, now);
         http_turn (self->http, items.http, now);
-        if (self->draining && (http_in_hand (self->http) + zmq_front_in_hand (self->front) == 0 || now >= give_up_ms))
+        if (self->draining && is_drained (self, now))
             return 0;
     }
 }

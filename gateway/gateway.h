@@ -33,6 +33,7 @@ struct gateway {
     http_t *http;
     zmq_front_t *front;
     bool draining;
+    uint64_t drain_ms; /* since then */
 };
 
 /*  Opens every socket and binds the two fronts. `config` is borrowed for the life of the object. NULL with ERR_CONFIG

@@ -3,7 +3,9 @@
  *  suspended, and resumed by the answer; the handler is then called once more and queues it.
  *
  *  Slow clients: an idle connection and a body that does not move are ended by libmicrohttpd's own timeout, which any
- *  single byte defers; a request line and headers that trickle in are ended by the deadlines kept here.
+ *  single byte defers; a request line and headers that trickle in are ended by the deadlines kept here. So are clients
+ *  that went in the middle of a body: when the end of the stream comes right behind data, libmicrohttpd takes the short
+ *  read for "nothing more yet", and epoll does not tell it again.
  */
 #include "gateway/http.h"
 #include "base/clock.h"
@@ -32,10 +34,12 @@ typedef struct conn {
     struct conn *next, **link;
     int fd;
     uint64_t deadline_ms; /* 0: none */
+    bool receiving;       /* in the middle of a body */
 } conn_t;
 
-typedef struct {
+typedef struct exchange {
     request_t request; /* first: the dispatcher knows only this */
+    struct exchange *next, **link;
     http_t *http;
     struct MHD_Connection *connection;
     conn_t *conn;
@@ -58,9 +62,10 @@ struct http {
     streams_t *streams;
     linger_set_t *lingering;
     conn_t *conns;
+    exchange_t *exchanges;
     uint64_t reap_ms;
-    size_t in_hand;
-    bool resumed; /* the daemon has something to do at once */
+    size_t in_hand; /* exchanges that were given to the dispatcher and are not answered to the last byte */
+    bool resumed;   /* the daemon has something to do at once */
     bool draining;
 };
 
@@ -109,7 +114,6 @@ static void set_response (exchange_t *self, struct MHD_Response *response, int s
     if (!self->suspended)
         return;
     self->suspended = false;
-    self->http->in_hand--;
     self->http->resumed = true;
     MHD_resume_connection (self->connection);
 }
@@ -181,8 +185,10 @@ static enum MHD_Result begin (exchange_t *self, const char *method)
 {
     self->begun = true;
     self->conn->deadline_ms = 0;
-    if (check (self, method) == 0)
+    if (check (self, method) == 0) {
+        self->conn->receiving = true;
         return MHD_YES;
+    }
     /* What follows of this request is not read, and after broken framing nobody knows where the next one begins. */
     if (!self->guard.is_chunked && !self->guard.length && self->err.code == ERR_NONE)
         return MHD_YES; /* the next call queues the answer, and the connection lives on */
@@ -212,11 +218,12 @@ static enum MHD_Result refuse (exchange_t *self, const err_t *err)
 static enum MHD_Result end (exchange_t *self)
 {
     self->given = true;
+    self->http->in_hand++;
+    self->conn->receiving = false;
     http_body_end (&self->body);
     if (self->response)
         return queue (self);
     self->suspended = true;
-    self->http->in_hand++;
     MHD_suspend_connection (self->connection);
     return MHD_YES;
 }
@@ -248,6 +255,11 @@ static void *start (void *arg, const char *target, struct MHD_Connection *connec
     if (!self)
         abort ();
     self->http = http;
+    self->next = http->exchanges;
+    self->link = &http->exchanges;
+    if (self->next)
+        self->next->link = &self->next;
+    http->exchanges = self;
     self->connection = connection;
     self->conn = MHD_get_connection_info (connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
     self->conn->deadline_ms = clock_mono_ms () + HEADER_MS;
@@ -267,6 +279,12 @@ static void completed (void *arg, struct MHD_Connection *connection, void **exch
     if (!self)
         return;
     self->conn->deadline_ms = clock_mono_ms () + BETWEEN_MS;
+    self->conn->receiving = false;
+    *self->link = self->next;
+    if (self->next)
+        self->next->link = self->link;
+    if (self->given)
+        self->http->in_hand--;
     if (self->response)
         MHD_destroy_response (self->response);
     http_body_free (&self->body);
@@ -302,15 +320,22 @@ static void connection_changed (void *arg, struct MHD_Connection *connection, vo
     }
 }
 
+static bool is_gone (const conn_t *conn)
+{
+    char byte;
+    return conn->receiving && recv (conn->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
+}
+
 static void reap (http_t *self, uint64_t now_ms)
 {
     if (now_ms < self->reap_ms)
         return;
     self->reap_ms = now_ms + REAP_MS;
     for (conn_t *conn = self->conns; conn; conn = conn->next)
-        if (conn->deadline_ms && now_ms >= conn->deadline_ms) {
+        if ((conn->deadline_ms && now_ms >= conn->deadline_ms) || is_gone (conn)) {
             shutdown (conn->fd, SHUT_RDWR);
             conn->deadline_ms = 0;
+            conn->receiving = false;
         }
 }
 
@@ -373,8 +398,14 @@ void http_destroy (http_t **self_p)
     *self_p = NULL;
     if (!self)
         return;
-    if (self->daemon)
+    if (self->daemon) {
+        /* What is still open was given up; a daemon must not be stopped while a connection is suspended. */
+        streams_abandon (self->streams);
+        for (exchange_t *exchange = self->exchanges; exchange; exchange = exchange->next)
+            if (exchange->suspended)
+                MHD_resume_connection (exchange->connection);
         MHD_stop_daemon (self->daemon);
+    }
     if (self->listen.fd != -1)
         close (self->listen.fd);
     linger_destroy (&self->lingering);
@@ -399,7 +430,7 @@ void http_drain (http_t *self)
 
 size_t http_in_hand (const http_t *self)
 {
-    return self->in_hand + streams_count (self->streams);
+    return self->in_hand;
 }
 
 void http_items (const http_t *self, zmq_pollitem_t items[HTTP_ITEMS])

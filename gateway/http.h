@@ -6,14 +6,14 @@
 
 /*  Listens on `address` (ADDRESS:PORT, port 0: any; only loopback addresses are served). NULL with ERR_CONFIG. */
 http_t *http_new (gateway_t *gateway, const char *address, err_t *err);
-/*  Nothing may be in hand. */
+/*  What is in hand is cut off. */
 void http_destroy (http_t **self_p);
 
 const char *http_url (const http_t *self); /* "http://127.0.0.1:8750" */
 
 /*  Stops accepting; streams say goodbye, and every answer closes its connection. */
 void http_drain (http_t *self);
-size_t http_in_hand (const http_t *self); /* requests that wait for their answer, streams included */
+size_t http_in_hand (const http_t *self); /* requests whose answer has not left yet, streams included */
 
 /*  For the loop. */
 #define HTTP_ITEMS 2

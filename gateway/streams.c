@@ -12,7 +12,7 @@
 
 #define BLOCK_BYTES 16384u
 #define BEAT_MS     15000
-#define REPEATED_MS 2000 /* a stream that opened the subscription gets the repeated events that come so soon */
+#define REPEATED_MS 2000 /* a stream that made a subscription gets the repeated events that come so soon */
 
 typedef struct stream {
     struct stream *next, **link;
@@ -31,7 +31,6 @@ typedef struct stream {
 struct streams {
     feed_t *feed;
     stream_t *first;
-    size_t count;
     uint64_t beat_ms; /* no stream is due for a heartbeat before this */
     uint64_t seen;    /* ring index up to which streams were woken */
     bool ending;
@@ -47,10 +46,25 @@ streams_t *streams_new (feed_t *feed)
     return self;
 }
 
+static void resume (stream_t *stream)
+{
+    stream->suspended = false;
+    MHD_resume_connection (stream->connection);
+}
+
 void streams_destroy (streams_t **self_p)
 {
     free (*self_p);
     *self_p = NULL;
+}
+
+void streams_abandon (streams_t *self)
+{
+    for (stream_t *stream = self->first; stream; stream = stream->next) {
+        stream->cut = true;
+        if (stream->suspended)
+            resume (stream);
+    }
 }
 
 static bool wants (const stream_t *self, const feed_event_t *event)
@@ -108,13 +122,22 @@ static ssize_t read_stream (void *arg, uint64_t position, char *block, size_t ma
     return (ssize_t)size;
 }
 
+static bool is_watched (const streams_t *self, uuid_t task)
+{
+    for (const stream_t *stream = self->first; stream; stream = stream->next)
+        if (uuid_eq (stream->task, task))
+            return true;
+    return false;
+}
+
 static void free_stream (void *arg)
 {
     stream_t *self = arg;
     *self->link = self->next;
     if (self->next)
         self->next->link = self->link;
-    self->streams->count--;
+    if (!uuid_is_null (self->task) && !is_watched (self->streams, self->task))
+        feed_unwatch (self->streams->feed, self->task);
     feed_release (self->streams->feed, clock_mono_ms ());
     str_free (&self->out);
     free (self);
@@ -151,7 +174,10 @@ struct MHD_Response *streams_open (streams_t *self, struct MHD_Connection *conne
     stream->connection = connection;
     stream->task = task;
     stream->spoke_ms = now;
-    if (feed_use (self->feed))
+    bool is_new = feed_use (self->feed);
+    if (!uuid_is_null (task))
+        feed_watch (self->feed, task, is_watched (self, task));
+    if (is_new || !uuid_is_null (task))
         stream->repeats_until_ms = now + REPEATED_MS;
     str_text (&stream->out, "retry: 1000\n\n"); /* and so the headers leave at once */
     find_place (stream, last_id);
@@ -160,7 +186,6 @@ struct MHD_Response *streams_open (streams_t *self, struct MHD_Connection *conne
     if (stream->next)
         stream->next->link = &stream->next;
     self->first = stream;
-    self->count++;
     if (now + BEAT_MS < self->beat_ms)
         self->beat_ms = now + BEAT_MS;
     struct MHD_Response *response =
@@ -170,12 +195,6 @@ struct MHD_Response *streams_open (streams_t *self, struct MHD_Connection *conne
     MHD_add_response_header (response, "Content-Type", "text/event-stream");
     MHD_add_response_header (response, "Cache-Control", "no-store");
     return response;
-}
-
-static void resume (stream_t *stream)
-{
-    stream->suspended = false;
-    MHD_resume_connection (stream->connection);
 }
 
 /*  Its client stopped reading: whatever waits in the kernel is dropped with it. */
@@ -227,11 +246,6 @@ bool streams_turn (streams_t *self, uint64_t now_ms)
 uint64_t streams_deadline (const streams_t *self)
 {
     return self->beat_ms;
-}
-
-size_t streams_count (const streams_t *self)
-{
-    return self->count;
 }
 
 void streams_end (streams_t *self)

@@ -194,6 +194,14 @@ void upstream_ask (upstream_t *self, wire_msg_t *msg, buf_t *payload, bool safe,
         append_unsent (self, index);
 }
 
+void upstream_give_up (upstream_t *self, const char *why)
+{
+    self->unsent_head = self->unsent_tail = NOBODY;
+    for (uint32_t i = 0; i < self->slot_count; i++)
+        if (self->slots[i].state != SLOT_FREE)
+            fail (self, i, why);
+}
+
 size_t upstream_pending (const upstream_t *self)
 {
     return self->used;

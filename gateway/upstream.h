@@ -29,6 +29,9 @@ void upstream_destroy (upstream_t **self_p);
 void upstream_ask (upstream_t *self, wire_msg_t *msg, buf_t *payload, bool safe, uint64_t timeout_ms,
                    upstream_done_fn *done, void *owner);
 
+/*  Fails every open question with `why` ("is …"). */
+void upstream_give_up (upstream_t *self, const char *why);
+
 size_t upstream_pending (const upstream_t *self);
 bool upstream_connected (const upstream_t *self);
 

@@ -83,6 +83,7 @@ class FakeBroker:
         self.endpoints = {name: f"ipc://{directory}/{name}.sock" for name in ("broker", "query", "feed")}
         self.data = data
         self.documents, self.tasks, self.bytes, self.asked, self.mute = {}, {}, {}, [], set()
+        self.topics = []
         self.seq = 0
         self.lock = threading.Lock()
         self.subscribed = threading.Event()
@@ -107,6 +108,7 @@ class FakeBroker:
             socket.bind(self.endpoints[name])
         feed = context.socket(zmq.XPUB)
         feed.linger, feed.sndhwm = 0, 0
+        feed.setsockopt(zmq.XPUB_VERBOSER, 1)
         feed.bind(self.endpoints["feed"])
         self.outbox = []
         poller = zmq.Poller()
@@ -116,7 +118,9 @@ class FakeBroker:
         while not self.stopping:
             for socket, _ in poller.poll(5):
                 if socket is feed:
-                    if feed.recv()[:1] == b"\x01":
+                    message = feed.recv()
+                    if message[:1] == b"\x01":
+                        self.topics.append(message[1:])
                         self.subscribed.set()
                     continue
                 route, frame, *payload = socket.recv_multipart()
@@ -138,7 +142,8 @@ class FakeBroker:
     def publish(self, event, task, topic=None):
         with self.lock:
             self.seq += 1
-            body = json.dumps({"seq": self.seq, "event": event, "at": "2024-01-01T00:00:00.000Z", "task": task})
+            body = json.dumps({"seq": self.seq, "event": event, "at": "2024-01-01T00:00:00.000Z", "task": task},
+                              separators=(",", ":"))
             self.outbox.append([(topic or f"task.local.{task['id']}").encode(), body.encode()])
 
     def finish(self, task_id, status="completed"):

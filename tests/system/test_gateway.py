@@ -560,7 +560,7 @@ def test_events_stream_filter_and_replay():
         assert only.next()["id"] == "3"
         assert [everything.next()["id"] for _ in range(2)] == ["2", "3"]
         with gate.broker.lock:
-            gate.broker.outbox.append([b"queue.local", b'{"event":"queue","pending_tasks":2}'])
+            gate.broker.outbox.append([b"queue.local", b'{"event":"queue","queue":{"pending_tasks":2}}'])
         event = everything.next()
         assert event["event"] == "queue" and "id" not in event
         everything.close()
@@ -574,6 +574,32 @@ def test_events_stream_filter_and_replay():
         while current.next()["event"] == "queue":
             pass
         problem(gate.rest.get("events?task_id=x"), 400, "invalid_parameter")
+
+
+def test_a_stream_of_one_task_is_shown_where_it_stands():
+    with gateway() as gate:
+        task = gate.submit()["task"]
+        everything = Events(gate)
+        assert gate.broker.subscribed.wait(5)
+        topic = f"task.local.{task['id']}".encode()
+        replay = json.dumps({"seq": 5, "event": "progress", "replay": True, "task": task}, separators=(",", ":"))
+        streams = []
+        for count in (1, 2):
+            streams.append(Events(gate, f"?task_id={task['id']}"))
+            wait_for(lambda: gate.broker.topics.count(topic) == count, 5, "each stream's subscription")
+            with gate.broker.lock:
+                gate.broker.outbox.append([topic, replay.encode()])
+            event = streams[-1].next()
+            assert event["event"] == "progress" and "id" not in event
+        gate.broker.seq = 9
+        gate.broker.publish("completed", task)
+        event = everything.next()
+        while "id" not in event:  # repeated for others, and no news
+            event = everything.next()
+        assert event["id"] == "10"
+        assert streams[-1].next()["id"] == "10"
+        for stream in streams:
+            stream.close()
 
 
 def test_a_slow_stream_is_cut_and_delays_nobody():
@@ -761,3 +787,48 @@ def test_sigterm_answers_what_is_in_hand():
         threads[1].join(10)
         assert answers[1].status == 503
         assert gate.process.wait(10) == 0
+
+
+def test_sigterm_ends_in_time_even_when_no_answer_comes():
+    with gateway() as gate:
+        gate.broker.mute.update(("submit", "task_get"))
+        answers, client = [], gate.zmq(zmq.DEALER)
+        client.send_multipart([json.dumps(SUBMIT).encode(), b"x"])
+        client.send_multipart([json.dumps({"method": "GET", "path": f"/api/v1/{TASKS}{uuid.uuid4()}"}).encode()])
+        asker = threading.Thread(target=lambda: answers.append(Rest(gate.addresses["http"]).post(
+            "documents", b"x", headers={"X-Filename": "x.txt"})))
+        asker.start()
+        wait_for(lambda: gate.broker.count("submit") == 2 and gate.broker.count("task_get") == 1, 5, "the questions")
+        started = time.monotonic()
+        gate.process.send_signal(signal.SIGTERM)
+        assert gate.process.wait(10) == 0
+        assert 3 < time.monotonic() - started < 5
+        asker.join(5)
+        assert answers[0].status == 503
+        assert [json.loads(client.recv())["status"] for _ in range(2)] == [503, 503]
+
+
+def test_a_download_under_way_is_finished_before_the_end():
+    with gateway() as gate:
+        content = os.urandom(20_000_000)
+        made = gate.submit(content)
+        connection = http.client.HTTPConnection(gate.host.hostname, gate.host.port, timeout=20)
+        connection.request("GET", f"/api/v1/documents/{made['document']['id']}/content")
+        reply = connection.getresponse()
+        first = reply.read(1000)
+        gate.process.send_signal(signal.SIGTERM)
+        assert first + reply.read() == content
+        assert gate.process.wait(10) == 0
+
+
+def test_clients_that_do_not_read_do_not_keep_it_from_ending():
+    with gateway() as gate:
+        made = gate.submit(os.urandom(30_000_000))
+        stuck = socket.create_connection((gate.host.hostname, gate.host.port))
+        stuck.sendall(f"GET /api/v1/documents/{made['document']['id']}/content HTTP/1.1\r\nHost: localhost\r\n\r\n"
+                      .encode())
+        assert stuck.recv(100)
+        started = time.monotonic()
+        gate.process.send_signal(signal.SIGTERM)
+        assert gate.process.wait(10) == 0 and time.monotonic() - started < 5
+        stuck.close()
