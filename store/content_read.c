@@ -305,6 +305,12 @@ static int ask_index (search_t *self, const terms_t *terms, const index_range_t 
     return rc;
 }
 
+static int by_range (const void *a, const void *b)
+{
+    uint64_t x = ((const index_range_t *)a)->row, y = ((const index_range_t *)b)->row;
+    return x < y ? -1 : x > y;
+}
+
 static int search_words (search_t *self, const terms_t *terms, top_t *top, err_t *err)
 {
     const content_query_t *query = self->query;
@@ -325,6 +331,8 @@ static int search_words (search_t *self, const terms_t *terms, top_t *top, err_t
         if (part.chunks)
             ranges[count++] = (index_range_t){ part.row, part.chunks };
     }
+    /* Parts are in the order of the text, rows in the order of arrival: a segment that was tried again came late. */
+    qsort (ranges, count, sizeof *ranges, by_range);
     int rc = 0;
     if (count)
         rc = ask_index (self, terms, ranges, count, top, err);

@@ -137,6 +137,13 @@ static void a_query_can_be_kept_to_one_document (void **state)
         assert_string_equal (hits.items[0].text, "common sense");
     }
     assert_int_equal (search_in (self, "ana", "common", SEARCH_HYBRID, 10, uuid_new ()).count, 0);
+
+    uuid_t late = uuid_new (); /* a segment that was tried again arrives after those behind it */
+    for (uint32_t segment = 4; segment-- > 0;)
+        apply_job (self, job_segment (self, "ana", late, 1, segment, "common waters"));
+    put_commit (self, "ana", late, 1, 4);
+    for (int mode = SEARCH_HYBRID; mode <= SEARCH_VECTOR; mode++)
+        assert_int_equal (search_in (self, "ana", "common", (search_mode_t)mode, 10, late).count, 4);
 }
 
 static void equal_scores_are_ordered_by_document_and_chunk (void **state)
