@@ -61,7 +61,8 @@ typedef enum {
 #define RECORD_LIVE(F, S)                                                                                              \
     F (S, uuid, document) F (S, u8, priority) F (S, u8, front) F (S, u8, progress) F (S, u8, stage)                    \
     F (S, u32, attempts) F (S, u64, order) F (S, u64, created_at) F (S, u64, updated_at) F (S, u64, started_at)        \
-    F (S, u64, revision) F (S, u32, history) /* history entries written */
+    F (S, u64, revision) F (S, u32, history) /* history entries written */                                             \
+    F (S, u8, committing) /* storage was told to commit; whether it did is known only from its answer */
 #define RECORD_RESUME(F, S)                                                                                            \
     F (S, u32, segments) /* all below this are stored (or failed for good) */                                          \
     F (S, u32, failed) F (S, u64, text_bytes) F (S, span, cursor) F (S, u32, permille)                                 \

@@ -261,6 +261,8 @@ static void send_segment (core_t *self, core_worker_t *worker, segment_t *segmen
         msg.segments = run->next;
         run->touched_storage = true;
         run->storage_out++;
+        if (msg.final)
+            task_committing (self, task);
     }
     if (worker->stage > task->stage)
         task->stage = (uint8_t)worker->stage;
@@ -282,6 +284,7 @@ static void send_commit (core_t *self, core_worker_t *worker, run_t *run)
                        .final = 1,
                        .segments = run->next };
     task->stage = STAGE_STORAGE;
+    task_committing (self, task);
     send_job (self, worker, &run->commit, &msg, NULL, 0);
 }
 
@@ -368,6 +371,8 @@ static void unit_failed (core_t *self, job_t *job, span_t code, span_t message, 
     unit_t *unit = job->unit;
     task_t *task = job->task;
     if (task) {
+        if (job->final && !lost)
+            task->committing = false; /* storage says that it did not */
         events_note (self, task, lost ? "lost" : "failed", job, code, message, 0);
         events_flush (self, task); /* what went wrong shall be known also after a crash */
         task_save (self, task);

@@ -302,19 +302,6 @@ out:
     str_free (&blob);
 }
 
-static bool is_finishing (const task_t *task)
-{
-    const run_t *run = task->run;
-    if (!run)
-        return false;
-    if (run->commit.where == AT_WORKER)
-        return true;
-    for (uint32_t i = 0; i < run->next - run->first; i++)
-        if (run->segments[i]->unit.job && run->segments[i]->unit.job->final)
-            return true;
-    return false;
-}
-
 /*  Ends and removes one task of a document that is being deleted. */
 static void drop_task (core_t *self, user_t *user, uuid_t id)
 {
@@ -443,7 +430,7 @@ static void on_task_update (core_t *self, const asker_t *asker, const frames_t *
     task_t *task = living (self, asker, msg->task, msg->cancel ? "cancelled" : "changed");
     if (!task)
         return;
-    if (msg->cancel && is_finishing (task)) {
+    if (msg->cancel && task->committing) {
         err_set (&err, ERR_CONFLICT, "the task is being committed and ends in a moment");
         refuse (self, asker, &err);
         return;
@@ -466,7 +453,7 @@ static void on_task_delete (core_t *self, const asker_t *asker, const frames_t *
     str_t bytes = STR_INIT;
     err_t err;
     task_t *task = task_find (self, asker->user, id);
-    if (task && is_finishing (task)) {
+    if (task && task->committing) {
         err_set (&err, ERR_CONFLICT, "the task is being committed and ends in a moment; then it can be removed");
         refuse (self, asker, &err);
         return;

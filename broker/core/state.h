@@ -94,6 +94,7 @@ struct task {
     uint32_t attempts, history;
     uint8_t status, priority, progress, stage, last_event;
     bool front;
+    bool committing; /* storage was told to commit, now or before a crash, and may have done it: no cancelling */
 };
 
 /*  Content that storage is to drop. */
@@ -179,6 +180,7 @@ task_t *task_find (core_t *self, const user_t *user, uuid_t id);
 task_t *task_create (core_t *self, user_t *user, uuid_t id, record_document_t *document, uuid_t document_id,
                      uint8_t priority, span_t options); /* updates *document (not put) */
 void task_save (core_t *self, task_t *task);
+void task_committing (core_t *self, task_t *task); /* storage is about to be told to commit */
 int task_start (core_t *self, task_t *task, err_t *err); /* makes the run */
 void task_complete (core_t *self, task_t *task);
 void task_fail (core_t *self, task_t *task, span_t code, span_t message);

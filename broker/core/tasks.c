@@ -69,9 +69,18 @@ void task_save (core_t *self, task_t *task)
                            .updated_at = task->updated_at,
                            .started_at = task->started_at,
                            .revision = task->revision,
-                           .history = task->history };
+                           .history = task->history,
+                           .committing = task->committing };
     key_id (self, task);
     record_put (self->kv, FAMILY_LIVE, str_span (&self->key), &record_live_shape, &live);
+}
+
+void task_committing (core_t *self, task_t *task)
+{
+    if (task->committing)
+        return;
+    task->committing = true;
+    task_save (self, task);
 }
 
 static task_t *task_new (core_t *self, user_t *user, uuid_t id)
@@ -196,6 +205,7 @@ int task_start (core_t *self, task_t *task, err_t *err)
 {
     bool again = task->status == TASK_PROCESSING;
     task->run = run_new (self, task);
+    task->run->touched_storage = again; /* what it wrote before the crash is still there */
     if (again && load_resume (self, task->run, err) == -1)
         return -1;
     record_task_t record;
@@ -288,7 +298,7 @@ static void task_end (core_t *self, task_t *task, task_event_t event, span_t cod
                         : task->status == TASK_FAILED  ? FEED_FAILED
                                                        : FEED_CANCELLED;
     events_publish (self, task->user, feed, task->id, &end);
-    if (run && run->touched_storage && task->status != TASK_COMPLETED)
+    if ((run ? run->touched_storage : task->started_at != 0) && task->status != TASK_COMPLETED)
         purge_create (self, task->user, task->document, task->revision);
     self->sync = true;
     str_free (&bytes);
@@ -437,6 +447,7 @@ static int load_one (core_t *self, span_t key, span_t value, err_t *err)
     task->revision = live.revision;
     task->attempts = live.attempts;
     task->history = live.history;
+    task->committing = live.committing;
     task->priority = live.priority;
     task->progress = live.progress;
     task->stage = live.stage;
