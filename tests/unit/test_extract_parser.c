@@ -227,7 +227,8 @@ static void a_parser_that_dies_is_told_with_its_signal (void **state)
     assert_int_equal (kill (pid, SIGILL), 0);
     assert_int_equal (finish (parser, NULL, NULL, &err), PARSER_FAILED);
     assert_int_equal (err.code, ERR_PARSER_CRASHED);
-    assert_non_null (strstr (err.message, "SIGILL"));
+    if (!strstr (err.message, "SIGILL"))
+        fail_msg ("it says '%s'", err.message);
     parser_destroy (&parser);
     str_free (&document);
 }
