@@ -10,6 +10,7 @@
 #include "stages/embed/provider.h"
 #include "store/content.h"
 #include "wire/columns.h"
+#include "wire/vectors.h"
 
 #include <dirent.h>
 #include <ftw.h>
@@ -99,14 +100,16 @@ static note_t make_note (provider_t *provider, const char *user, span_t text)
     str_add (&note.text, text);
     cut_chunks (str_span (&note.text), &note.spans);
     size_t count = chunk_span_count (str_span (&note.spans));
-    float *rows;
-    note.vectors = vectors_new (provider_model (provider), (uint32_t) count, provider_dims (provider), &rows);
+    float *rows = calloc (count + 1, provider_dims (provider) * sizeof *rows);
+    note.vectors = vectors_new (provider_model (provider), (uint32_t)count, provider_dims (provider));
     span_t *texts = calloc (count + 1, sizeof *texts);
     for (size_t i = 0; i < count; i++) {
         chunk_span_t chunk = chunk_span_at (str_span (&note.spans), i);
         texts[i] = span (note.text.data + chunk.start, chunk.end - chunk.start);
     }
     check (provider_embed (provider, texts, count, rows, &err), &err);
+    vectors_set (note.vectors, 0, (uint32_t)count, rows);
+    free (rows);
     free (texts);
     return note;
 }

@@ -23,6 +23,7 @@ typedef struct {
     int out_fd;     /* its stdout; -1: closed */
     str_t out;      /* what was read and not yet taken as a line */
     str_t line;     /* the last line taken */
+    int nice;       /* scheduling priority it runs at, as of nice(2) */
     int keep_fd;    /* descriptor the process inherits; -1: none; borrowed */
     bool ready;     /* said so since its last start */
     bool was_ready; /* said so once */

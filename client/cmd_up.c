@@ -14,6 +14,9 @@
 
 #define WORKERS_DEFAULT "extract=2,chunk=1,embed=2"
 #define WORKERS_MAX     64
+/*  Later stages first, also for the CPU: there is one storage, one broker, one gateway, and whoever waits for an answer
+ *  waits for them; what the other stages prepare meanwhile waits behind them anyway. */
+#define WORKERS_NICE 10
 
 static const option_t up_options[] = {
     { "data", OPTION_TEXT, NULL, "DIR", "where everything is kept (~/.local/share/myelin)" },
@@ -122,6 +125,7 @@ static void add_children (supervisor_t *supervisor, const place_t *place, const 
             snprintf (name, sizeof name, "%s-%u", stage_name (stage), i + 1);
             snprintf (program, sizeof program, "myelin-%s", stage_name (stage));
             child_t *worker = add (supervisor, place, ROLE_WORKER, name, program);
+            worker->nice = WORKERS_NICE;
             child_arg (worker, "--intake", place->intake.data);
             child_arg (worker, "--run", place->run.data);
         }

@@ -217,10 +217,7 @@ static int write_segment (content_t *self, content_change_t *change, err_t *err)
     if (change->columns[MARKS].size)
         content_put_flat (self->kv, CONTENT_MARKS, key, change->columns[MARKS]);
     if (vectors.rows) {
-        str_t record = STR_INIT;
-        stored_vectors_write (&vectors, &record);
-        kv_put (self->kv, CONTENT_VECTORS, key, str_span (&record));
-        str_free (&record);
+        kv_put (self->kv, CONTENT_VECTORS, key, change->columns[VECTORS]);
     }
     note_written (self, job, &segment);
     change->chunks = chunks;

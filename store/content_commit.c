@@ -51,10 +51,10 @@ static int tell_cache (content_t *self, const vector_change_t *change, bool agai
     int rc = 0;
     for (size_t i = 0; i < part_count (parts) && rc == 0; i++) {
         part_t part = part_at (parts, i);
-        stored_vectors_t vectors;
+        vectors_t vectors;
         content_key (&self->key, change->user, change->document, change->revision, part.segment);
         int found = kv_get (self->kv, CONTENT_VECTORS, str_span (&self->key), &bytes, err);
-        if (found < 0 || (found && stored_vectors_read (str_span (&bytes), &vectors, err) < 0))
+        if (found < 0 || (found && content_vectors (str_span (&bytes), &vectors, err) < 0))
             rc = -1;
         else if (found)
             vector_cache_add (self->cache, change->user, part.row, &vectors, again);

@@ -4,6 +4,7 @@
  */
 #include "store/content_private.h"
 #include "store/records.h"
+#include "wire/columns.h"
 
 #include <stdlib.h>
 

@@ -142,7 +142,7 @@ static int resolve (search_t *self, found_t *found, err_t *err)
 
 /*  --- by vector --- */
 
-typedef int vectors_fn (search_t *self, void *context, uint64_t first_row, const stored_vectors_t *vectors);
+typedef int vectors_fn (search_t *self, void *context, uint64_t first_row, const vectors_t *vectors);
 
 /*  Gives every visible segment's vectors to `take`, of one document or of all the user's, until it returns 0. */
 static int each_vectors (search_t *self, vectors_fn *take, void *context, err_t *err)
@@ -177,10 +177,10 @@ static int each_vectors (search_t *self, vectors_fn *take, void *context, err_t 
             segment = segment << 8 | (unsigned char)key.data[i];
         uint64_t revision = record_key_u64 (span (key.data + user_size + UUID_SIZE, 8));
         long part = seen.record.revision == revision ? part_find (seen.record.parts, segment) : -1;
-        stored_vectors_t vectors;
+        vectors_t vectors;
         if (rc < 0 || part < 0)
             continue;
-        if (stored_vectors_read (it->ops->value (it), &vectors, err) < 0)
+        if (content_vectors (it->ops->value (it), &vectors, err) < 0)
             rc = -1;
         else
             rc = take (self, context, part_at (seen.record.parts, (size_t)part).row, &vectors);
@@ -193,7 +193,7 @@ static int each_vectors (search_t *self, vectors_fn *take, void *context, err_t 
     return rc < 0 ? -1 : 0;
 }
 
-static int take_into_cache (search_t *self, void *context, uint64_t first_row, const stored_vectors_t *vectors)
+static int take_into_cache (search_t *self, void *context, uint64_t first_row, const vectors_t *vectors)
 {
     return vector_fill_add (self->reader->content->cache, context, first_row, vectors);
 }
@@ -203,15 +203,15 @@ typedef struct {
     top_t *top;
 } stream_t;
 
-static int take_into_scan (search_t *self, void *context, uint64_t first_row, const stored_vectors_t *vectors)
+static int take_into_scan (search_t *self, void *context, uint64_t first_row, const vectors_t *vectors)
 {
     stream_t *stream = context;
     if (vectors->dims != stream->query.dims || !span_eq (vectors->model, self->query->model))
         return 1;
     for (uint32_t i = 0; i < vectors->rows; i++) {
-        float scale = stored_vectors_scale (vectors, i);
+        float scale = vectors_scale (vectors, i);
         uint64_t row = first_row + i;
-        vectors_scan (&stream->query, vectors->high + (size_t)i * vectors->dims, &scale, &row, 1, stream->top);
+        scan_rows (&stream->query, vectors->high + (size_t)i * vectors->dims, &scale, &row, 1, stream->top);
     }
     return 1;
 }
@@ -231,11 +231,11 @@ static int rescore (search_t *self, found_t *found, found_t *last, err_t *err)
             return -1;
         *last = *found;
     }
-    stored_vectors_t vectors;
-    if (stored_vectors_read (str_span (&self->bytes), &vectors, err) < 0)
+    vectors_t vectors;
+    if (content_vectors (str_span (&self->bytes), &vectors, err) < 0)
         return -1;
     if (found->index < vectors.rows && vectors.dims == self->query->dims)
-        found->score = (double)stored_vectors_exact (&vectors, found->index, self->query->vector);
+        found->score = (double)scan_exact (&vectors, found->index, self->query->vector);
     return 1;
 }
 

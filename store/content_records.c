@@ -107,13 +107,22 @@ void content_put (kv_t *kv, content_family_t family, span_t key, const codec_sha
     str_free (&bytes);
 }
 
+/*  Of our own records a bad form is damage, not bad manners. */
+static int damaged (int rc, err_t *err)
+{
+    if (rc < 0 && err && err->code != ERR_NEWER_FORMAT)
+        err->code = ERR_CORRUPT;
+    return rc;
+}
+
 int content_decode (const codec_shape_t *shape, span_t bytes, void *value, err_t *err)
 {
-    if (codec_decode (shape, bytes, value, err) == 0)
-        return 0;
-    if (err && err->code != ERR_NEWER_FORMAT)
-        err->code = ERR_CORRUPT; /* of our own records a bad form is damage, not bad manners */
-    return -1;
+    return damaged (codec_decode (shape, bytes, value, err), err);
+}
+
+int content_vectors (span_t record, vectors_t *vectors, err_t *err)
+{
+    return damaged (vectors_read (record, vectors, err), err);
 }
 
 int content_get (kv_t *kv, content_family_t family, span_t key, const codec_shape_t *shape, void *value, str_t *bytes,

@@ -8,6 +8,7 @@
 
 #include "store/kv.h"
 #include "wire/codec.h"
+#include "wire/vectors.h"
 
 #define CONTENT_FORMAT 1 /* of the database as a whole; an unknown newer one refuses to open */
 
@@ -18,7 +19,7 @@
     X (SEGMENTS, "segments", 1, 0)   /* user, document, revision, segment → segment */                               \
     X (TEXT, "text", 0, 1)           /* user, document, revision, segment → u8 format, the text */                   \
     X (MARKS, "marks", 0, 0)         /* user, document, revision, segment → u8 format, the marks; none: no record */ \
-    X (VECTORS, "vectors", 0, 1)     /* user, document, revision, segment → store/vectors.h; none: no record */      \
+    X (VECTORS, "vectors", 0, 1)     /* user, document, revision, segment → wire/vectors.h; none: no record */      \
     X (ROWS, "rows", 0, 0)           /* u64 first row → rows: whose they are */                                      \
     X (GARBAGE, "garbage", 0, 0) /* user, document, revision → "all" (and earlier ones) or nothing: to be removed */
 
@@ -97,6 +98,7 @@ void content_put (kv_t *kv, content_family_t family, span_t key, const codec_sha
 int content_get (kv_t *kv, content_family_t family, span_t key, const codec_shape_t *shape, void *value, str_t *bytes,
                  err_t *err);
 int content_decode (const codec_shape_t *shape, span_t bytes, void *value, err_t *err);
+int content_vectors (span_t record, vectors_t *vectors, err_t *err); /* as vectors_read, but for ERR_CORRUPT */
 
 /*  Flat columns (text, marks) with a format byte in front. */
 void content_put_flat (kv_t *kv, content_family_t family, span_t key, span_t column);

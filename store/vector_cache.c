@@ -23,7 +23,7 @@ typedef struct {
 typedef struct change {
     struct change *next;
     uint64_t first_row, count;
-    stored_vectors_t vectors; /* added; no rows: a removal */
+    vectors_t vectors; /* added; no rows: a removal */
     str_t bytes;              /* what they point into */
 } change_t;
 
@@ -132,7 +132,7 @@ static bool evict (vector_cache_t *self, const vector_matrix_t *but)
 }
 
 /*  Appends rows; false when the cache is full. Under the lock. */
-static bool append (vector_cache_t *self, vector_matrix_t *matrix, uint64_t first_row, const stored_vectors_t *vectors,
+static bool append (vector_cache_t *self, vector_matrix_t *matrix, uint64_t first_row, const vectors_t *vectors,
                     bool may_evict)
 {
     size_t count = atomic_load (&matrix->count), more = block_bytes (matrix->dims);
@@ -149,7 +149,7 @@ static bool append (vector_cache_t *self, vector_matrix_t *matrix, uint64_t firs
         block_t *block = matrix->blocks[count / BLOCK_ROWS];
         size_t at = count % BLOCK_ROWS;
         block->rows[at] = first_row + i;
-        block->scales[at] = stored_vectors_scale (vectors, i);
+        block->scales[at] = vectors_scale (vectors, i);
         memcpy (block->high + at * matrix->dims, vectors->high + (size_t)i * matrix->dims, matrix->dims);
         atomic_store_explicit (&matrix->count, count + 1, memory_order_release);
     }
@@ -179,7 +179,7 @@ static bool holds (const vector_matrix_t *matrix, uint64_t row)
     return false;
 }
 
-static bool fits_model (const vector_matrix_t *matrix, const stored_vectors_t *vectors)
+static bool fits_model (const vector_matrix_t *matrix, const vectors_t *vectors)
 {
     return vectors->dims == matrix->dims && span_eq (vectors->model, str_span (&matrix->model));
 }
@@ -208,18 +208,18 @@ static change_t *postpone (vector_matrix_t *matrix, uint64_t first_row, uint64_t
     return change;
 }
 
-static void postpone_add (vector_matrix_t *matrix, uint64_t first_row, const stored_vectors_t *vectors)
+static void postpone_add (vector_matrix_t *matrix, uint64_t first_row, const vectors_t *vectors)
 {
     change_t *change = postpone (matrix, first_row, vectors->rows);
     size_t scales = 4 * (size_t)vectors->rows, high = (size_t)vectors->rows * vectors->dims;
     str_add (&change->bytes, span (vectors->scales, scales));
     str_add (&change->bytes, span (vectors->high, high));
-    change->vectors = (stored_vectors_t){
+    change->vectors = (vectors_t){
         vectors->rows, vectors->dims, SPAN_EMPTY, change->bytes.data, (const int8_t *)change->bytes.data + scales, NULL
     };
 }
 
-void vector_cache_add (vector_cache_t *self, span_t user, uint64_t first_row, const stored_vectors_t *vectors,
+void vector_cache_add (vector_cache_t *self, span_t user, uint64_t first_row, const vectors_t *vectors,
                        bool again)
 {
     pthread_mutex_lock (&self->lock);
@@ -307,7 +307,7 @@ static void scan (const vector_matrix_t *matrix, const scan_query_t *query, top_
     for (size_t i = 0; i < count; i += BLOCK_ROWS) {
         const block_t *block = matrix->blocks[i / BLOCK_ROWS];
         uint32_t rows = (uint32_t)(count - i < BLOCK_ROWS ? count - i : BLOCK_ROWS);
-        vectors_scan (query, block->high, block->scales, block->rows, rows, top);
+        scan_rows (query, block->high, block->scales, block->rows, rows, top);
     }
 }
 
@@ -330,7 +330,7 @@ int vector_cache_scan (vector_cache_t *self, span_t user, span_t model, const sc
 }
 
 bool vector_fill_add (vector_cache_t *self, vector_matrix_t *matrix, uint64_t first_row,
-                      const stored_vectors_t *vectors)
+                      const vectors_t *vectors)
 {
     if (!fits_model (matrix, vectors))
         return true;

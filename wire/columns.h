@@ -5,13 +5,12 @@
  *           A mark holds until the next of its kind; every segment starts with the marks that hold at its start,
  *           so that it can be understood alone.
  *  spans    chunks: {u32 start, u32 end, u32 tokens}, offsets into text, rising starts; neighbours may overlap.
- *  vectors  {u32 rows, u32 dims, u32 size of the model's name, the name}, padded to 4 bytes, rows × dims float32.
- *  Integers and floats are little-endian. Readers check every bound: a column may come from a hostile child.
+ *  vectors  embeddings, a row for each chunk: wire/vectors.h.
+ *  Integers are little-endian. Readers check every bound: a column may come from a hostile child.
  */
 #ifndef WIRE_COLUMNS_H
 #define WIRE_COLUMNS_H
 
-#include "base/buf.h"
 #include "base/err.h"
 #include "base/str.h"
 
@@ -55,18 +54,5 @@ size_t chunk_span_count (span_t column);
 chunk_span_t chunk_span_at (span_t column, size_t index);
 /*  All spans rise, end after they start and within `text_bytes`; 0, or -1 with ERR_PROTOCOL. */
 int chunk_spans_check (span_t column, size_t text_bytes, err_t *err);
-
-typedef struct {
-    uint32_t rows;
-    uint32_t dims;
-    span_t model;     /* borrowed from the column */
-    const char *data; /* rows × dims float32, of any alignment (a received frame has none); borrowed */
-} vectors_t;
-
-/*  A column with room for rows × dims values, which *values points to for the caller to fill. One reference. */
-buf_t *vectors_new (span_t model, uint32_t rows, uint32_t dims, float **values);
-int vectors_read (span_t column, vectors_t *vectors, err_t *err); /* 0, or -1 with ERR_PROTOCOL */
-/*  Copies row `index` (< rows) to `row`, which has room for dims values. */
-void vectors_row (const vectors_t *vectors, uint32_t index, float *row);
 
 #endif

@@ -15,6 +15,7 @@
 #include "stages/embed/provider.h"
 #include "store/content.h"
 #include "wire/columns.h"
+#include "wire/vectors.h"
 
 #include <ftw.h>
 #include <stdio.h>
@@ -135,8 +136,11 @@ static inline job_t job_segment (fixture_t *self, const char *user, uuid_t docum
         }
         at += size + (at[size] == '\n');
     }
-    job.vectors = vectors_new (provider_model (self->provider), (uint32_t)count, provider_dims (self->provider), &rows);
+    job.vectors = vectors_new (provider_model (self->provider), (uint32_t)count, provider_dims (self->provider));
+    rows = calloc (count + 1, provider_dims (self->provider) * sizeof *rows);
     assert_int_equal (provider_embed (self->provider, lines, count, rows, &err), 0);
+    vectors_set (job.vectors, 0, (uint32_t)count, rows);
+    free (rows);
     return job;
 }
 

@@ -221,10 +221,12 @@ static void vectors_of_another_model_are_not_compared (void **state)
     put_note (self, "ana", uuid_new (), 1, "same model");
     job_t job = job_segment (self, "ana", uuid_new (), 1, 0, "other model");
     buf_unref (&job.vectors);
-    float *rows;
-    job.vectors = vectors_new (SPAN_LIT ("another"), 1, provider_dims (self->provider), &rows);
+    float rows[384];
+    assert_int_equal (provider_dims (self->provider), 384);
+    job.vectors = vectors_new (SPAN_LIT ("another"), 1, 384);
     for (uint32_t i = 0; i < provider_dims (self->provider); i++)
         rows[i] = 0.05f;
+    vectors_set (job.vectors, 0, 1, rows);
     job.job.final = 1;
     apply_job (self, job);
     assert_int_equal (search_for (self, "ana", "model", SEARCH_VECTOR).count, 1);

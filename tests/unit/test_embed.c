@@ -1,6 +1,7 @@
 #include "stages/embed/fold.h"
 #include "stages/embed/spans.h"
 #include "wire/columns.h"
+#include "wire/vectors.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -32,7 +33,7 @@ static void embed (void **state, const char *text, float row[DIMS])
 {
     err_t err;
     span_t one = span_str (text);
-    assert_int_equal (provider_embed (*state, &one, 1, row, &err), 0);
+    assert_int_equal (provider_embed (state, &one, 1, row, &err), 0);
 }
 
 static float likeness (void **state, const char *a, const char *b)
@@ -122,7 +123,7 @@ static void a_batch_gives_what_its_texts_give_alone (void **state)
     span_t texts[] = { SPAN_LIT ("one text"), SPAN_LIT (""), SPAN_LIT ("another one") };
     float rows[3 * DIMS], alone[DIMS];
     err_t err;
-    assert_int_equal (provider_embed (*state, texts, 3, rows, &err), 0);
+    assert_int_equal (provider_embed (state, texts, 3, rows, &err), 0);
     for (int i = 0; i < 3; i++) {
         embed (state, i == 1 ? "" : texts[i].data, alone);
         assert_memory_equal (rows + i * DIMS, alone, sizeof alone);
@@ -144,10 +145,12 @@ static void each_chunk_of_a_segment_gets_its_row (void **state)
     assert_int_equal (vectors_read (buf_span (column), &vectors, &err), 0);
     assert_int_equal (vectors.rows, 100);
     assert_true (span_eq (vectors.model, provider_model (*state)));
-    float row[DIMS], last[DIMS];
-    vectors_row (&vectors, 99, row);
+    float last[DIMS];
     embed (state, "gamma delta.", last);
-    assert_memory_equal (row, last, sizeof row);
+    for (uint32_t i = 0, at = 99 * DIMS; i < DIMS; i++, at++) {
+        float value = (float)(vectors.high[at] * 256 + vectors.low[at]) * vectors_scale (&vectors, 99);
+        assert_true (fabsf (value - last[i]) < 1e-4f);
+    }
     buf_unref (&column);
 
     spans.data[4] = (char)200; /* beyond the text */
@@ -172,7 +175,7 @@ static void any_bytes_are_survived (void **state)
             bytes[i] = round & 1 ? (char)(seed >> 56) : "ab \xf0\x9f\x98\x80\xe6\xbc\xa2\xc3"[(seed >> 56) % 11];
         }
         span_t text = span (bytes, size);
-        assert_int_equal (provider_embed (*state, &text, 1, row, &err), 0);
+        assert_int_equal (provider_embed (state, &text, 1, row, &err), 0);
         for (int i = 0; i < DIMS; i++)
             assert_true (row[i] >= -1 && row[i] <= 1);
         free (bytes);

@@ -1,4 +1,5 @@
 #include "wire/columns.h"
+#include "wire/vectors.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -85,10 +86,10 @@ static void spans_are_checked_against_their_text (void **state)
 static void vectors_come_back_from_any_alignment (void **state)
 {
     (void)state;
-    float *values;
-    buf_t *column = vectors_new (SPAN_LIT ("model"), 3, 4, &values);
-    for (int i = 0; i < 12; i++)
-        values[i] = (float)i / 2;
+    static const float values[12] = { 0, 0.5f, 1, 1.5f, 2, 2.5f, 3, 3.5f, 4, -4.5f, 5, 5.5f };
+    buf_t *column = vectors_new (SPAN_LIT ("model"), 3, 4);
+    vectors_set (column, 0, 1, values); /* piece by piece, as embed does */
+    vectors_set (column, 1, 2, values + 4);
     size_t size = buf_size (column);
     char *moved = malloc (size + 1);
     memcpy (moved + 1, buf_bytes (column), size);
@@ -98,9 +99,10 @@ static void vectors_come_back_from_any_alignment (void **state)
     assert_int_equal (vectors.rows, 3);
     assert_int_equal (vectors.dims, 4);
     assert_true (span_is (vectors.model, "model"));
-    float row[4];
-    vectors_row (&vectors, 2, row);
-    assert_true (row[0] == 4.0f && row[3] == 5.5f);
+    for (uint32_t i = 0; i < 12; i++) {
+        float value = (float)(vectors.high[i] * 256 + vectors.low[i]) * vectors_scale (&vectors, i / 4);
+        assert_true (value > values[i] - 1e-4f && value < values[i] + 1e-4f);
+    }
     free (moved);
     buf_unref (&column);
 }
@@ -108,20 +110,26 @@ static void vectors_come_back_from_any_alignment (void **state)
 static void vectors_of_another_size_than_they_say_are_refused (void **state)
 {
     (void)state;
-    float *values;
-    buf_t *column = vectors_new (SPAN_LIT ("model"), 2, 2, &values);
-    memset (values, 0, 16);
+    static const float values[4] = { 1, 2, 3, 4 };
+    buf_t *column = vectors_new (SPAN_LIT ("model"), 2, 2);
+    vectors_set (column, 0, 2, values);
     vectors_t vectors;
     err_t err;
-    for (size_t size = 0; size < buf_size (column); size++)
+    for (size_t size = 0; size < buf_size (column); size++) {
         assert_int_equal (vectors_read (span (buf_bytes (column), size), &vectors, &err), -1);
-    buf_bytes (column)[3] = 0x7f; /* rows */
+        assert_int_equal (err.code, ERR_PROTOCOL);
+    }
+    buf_bytes (column)[4] = 0x7f; /* rows */
     assert_int_equal (vectors_read (buf_span (column), &vectors, &err), -1);
-    buf_bytes (column)[3] = 0;
-    buf_bytes (column)[11] = (char)0xff; /* size of the name */
+    buf_bytes (column)[4] = 0;
+    buf_bytes (column)[12] = (char)0xff; /* size of the name */
     assert_int_equal (vectors_read (buf_span (column), &vectors, &err), -1);
+    buf_bytes (column)[12] = 0;
+    buf_bytes (column)[0]++;
+    assert_int_equal (vectors_read (buf_span (column), &vectors, &err), -1);
+    assert_int_equal (err.code, ERR_NEWER_FORMAT);
     buf_unref (&column);
-    column = vectors_new (SPAN_EMPTY, 0, 384, &values); /* no rows is a column too */
+    column = vectors_new (SPAN_EMPTY, 0, 384); /* no rows is a column too */
     assert_int_equal (vectors_read (buf_span (column), &vectors, &err), 0);
     assert_int_equal (vectors.rows, 0);
     buf_unref (&column);
