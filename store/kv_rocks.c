@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #define FAMILIES_MAX 32
+#define KEPT_BYTES   (4u << 20)
 
 typedef struct {
     kv_t kv;
@@ -17,6 +18,7 @@ typedef struct {
     rocksdb_readoptions_t *read;
     rocksdb_writeoptions_t *write;
     rocksdb_writeoptions_t *write_sync;
+    rocksdb_writebatch_t *batch; /* empty between commits; kept for its memory */
 } rocks_t;
 
 typedef struct {
@@ -58,7 +60,7 @@ static int rocks_get (kv_t *kv, unsigned family, span_t key, str_t *value, err_t
 static int rocks_commit (kv_t *kv, const kv_batch_t *batch, bool sync, err_t *err)
 {
     rocks_t *self = (rocks_t *)kv;
-    rocksdb_writebatch_t *out = rocksdb_writebatch_create ();
+    rocksdb_writebatch_t *out = self->batch;
     const char *bytes = batch->bytes.data;
     for (size_t i = 0; i < batch->count; i++) {
         const kv_write_t *w = &batch->writes[i];
@@ -70,7 +72,11 @@ static int rocks_commit (kv_t *kv, const kv_batch_t *batch, bool sync, err_t *er
     }
     char *error = NULL;
     rocksdb_write (self->db, sync ? self->write_sync : self->write, out, &error);
-    rocksdb_writebatch_destroy (out);
+    if (batch->bytes.size > KEPT_BYTES) { /* a rare large one shall not hold its memory for good */
+        rocksdb_writebatch_destroy (out);
+        self->batch = rocksdb_writebatch_create ();
+    } else
+        rocksdb_writebatch_clear (out);
     return error ? kv_rocks_error (err, error, "cannot write the database") : 0;
 }
 
@@ -153,6 +159,7 @@ static void rocks_destroy (kv_t *kv)
     rocksdb_readoptions_destroy (self->read);
     rocksdb_writeoptions_destroy (self->write);
     rocksdb_writeoptions_destroy (self->write_sync);
+    rocksdb_writebatch_destroy (self->batch);
     free (self);
 }
 
@@ -231,6 +238,7 @@ kv_t *kv_rocks_open (const kv_rocks_config_t *config, err_t *err)
     self->write = rocksdb_writeoptions_create ();
     self->write_sync = rocksdb_writeoptions_create ();
     rocksdb_writeoptions_set_sync (self->write_sync, 1);
+    self->batch = rocksdb_writebatch_create ();
     const char *names[FAMILIES_MAX];
     for (unsigned i = 0; i < config->family_count; i++) {
         family_options (self, i, config);

@@ -20,24 +20,36 @@ static uint32_t get_u32 (const char *at)
     return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
 }
 
-/*  Largest magnitude; 0 when a value is no number. */
+/*  Largest magnitude; 0 when a value is no number. Without their signs, floats order as the integers of their bits do,
+ *  and infinities and what is no number come last. */
 static float largest (const float *row, uint32_t dims)
 {
-    float most = 0;
+    uint32_t most = 0;
     for (uint32_t i = 0; i < dims; i++) {
-        if (!isfinite (row[i]))
-            return 0;
-        most = fmaxf (most, fabsf (row[i]));
+        uint32_t bits;
+        memcpy (&bits, row + i, sizeof bits);
+        bits &= 0x7fffffffu;
+        most = bits > most ? bits : most;
     }
-    return most;
+    float value;
+    memcpy (&value, &most, sizeof value);
+    return most < 0x7f800000u ? value : 0;
 }
 
 void vectors_quantise (const float *row, uint32_t dims, float *scale, int8_t *high, int8_t *low)
 {
     float most = largest (row, dims), factor = most > 0 ? HIGHEST / most : 0;
     *scale = most > 0 ? most / HIGHEST : 0;
+    if (!isfinite (factor)) /* so small that nothing is left of it */
+        *scale = factor = 0;
+    if (factor == 0) {
+        memset (high, 0, dims);
+        memset (low, 0, dims);
+        return;
+    }
     for (uint32_t i = 0; i < dims; i++) {
-        int value = most > 0 ? (int)lrintf (row[i] * factor) : 0;
+        float exact = row[i] * factor;
+        int value = (int)(exact + (exact < 0 ? -0.5f : 0.5f));
         int upper = (value + 128) >> 8;
         high[i] = (int8_t)upper;
         low[i] = (int8_t)(value - upper * 256);
