@@ -33,7 +33,7 @@ static void embed (void **state, const char *text, float row[DIMS])
 {
     err_t err;
     span_t one = span_str (text);
-    assert_int_equal (provider_embed (state, &one, 1, row, &err), 0);
+    assert_int_equal (provider_embed (*state, &one, 1, row, &err), 0);
 }
 
 static float likeness (void **state, const char *a, const char *b)
@@ -123,7 +123,7 @@ static void a_batch_gives_what_its_texts_give_alone (void **state)
     span_t texts[] = { SPAN_LIT ("one text"), SPAN_LIT (""), SPAN_LIT ("another one") };
     float rows[3 * DIMS], alone[DIMS];
     err_t err;
-    assert_int_equal (provider_embed (state, texts, 3, rows, &err), 0);
+    assert_int_equal (provider_embed (*state, texts, 3, rows, &err), 0);
     for (int i = 0; i < 3; i++) {
         embed (state, i == 1 ? "" : texts[i].data, alone);
         assert_memory_equal (rows + i * DIMS, alone, sizeof alone);
@@ -175,7 +175,7 @@ static void any_bytes_are_survived (void **state)
             bytes[i] = round & 1 ? (char)(seed >> 56) : "ab \xf0\x9f\x98\x80\xe6\xbc\xa2\xc3"[(seed >> 56) % 11];
         }
         span_t text = span (bytes, size);
-        assert_int_equal (provider_embed (state, &text, 1, row, &err), 0);
+        assert_int_equal (provider_embed (*state, &text, 1, row, &err), 0);
         for (int i = 0; i < DIMS; i++)
             assert_true (row[i] >= -1 && row[i] <= 1);
         free (bytes);
