@@ -39,7 +39,7 @@ struct parser {
 
     /* The process. */
     run_t run;
-    unsigned abandoned; /* parsers asked for that nobody wants any more */
+    uint64_t ticket; /* of the process asked for last: what starts under another is wanted by nobody any more */
     uint64_t pid;
     int output; /* -1: closed, or none */
     bool exited;
@@ -84,9 +84,7 @@ static void close_fd (int *fd)
 /*  Leaves the process to itself: whatever it still says or does is not heard. */
 static void let_go (parser_t *self)
 {
-    if (self->run == RUN_STARTING && !self->exited)
-        self->abandoned++;
-    else if (self->run == RUN_READING && !self->exited)
+    if (self->run == RUN_READING && !self->exited)
         zygote_kill (self->zygote, self->pid);
     close_fd (&self->output);
     self->run = RUN_NONE;
@@ -133,7 +131,7 @@ static int start_process (parser_t *self, err_t *err)
     fcntl (pair[0], F_SETFL, O_NONBLOCK);
     fcntl (pair[0], F_SETPIPE_SZ, PIPE_BYTES); /* refused: then it is smaller and slower */
     record_spawn_t spawn = { str_span (&self->name), str_span (&self->media_type), str_span (&self->cursor), self->next,
-                             self->text_offset,      str_span (&self->skip) };
+                             self->text_offset,      str_span (&self->skip),       0 };
     int rc = zygote_spawn (self->zygote, &spawn, self->document, pair[1], err);
     close (pair[1]);
     if (rc) {
@@ -141,6 +139,7 @@ static int start_process (parser_t *self, err_t *err)
         return -1;
     }
     self->run = RUN_STARTING;
+    self->ticket = spawn.ticket;
     self->output = pair[0];
     self->exited = false;
     self->verdict.code = ERR_NONE;
@@ -301,11 +300,11 @@ static int hear_zygote (parser_t *self, err_t *err)
     record_t record;
     int rc;
     while ((rc = zygote_read (self->zygote, &record, err)) == 1) {
-        if (record.kind == RECORD_KIND_STARTED && self->abandoned) {
-            self->abandoned--;
+        if (record.kind == RECORD_KIND_STARTED &&
+            (self->run != RUN_STARTING || record.started.ticket != self->ticket)) {
             if (record.started.pid)
                 zygote_kill (self->zygote, record.started.pid);
-        } else if (record.kind == RECORD_KIND_STARTED && self->run == RUN_STARTING) {
+        } else if (record.kind == RECORD_KIND_STARTED) {
             self->pid = record.started.pid;
             self->exited = !self->pid; /* fork failed */
             self->run = self->pid ? RUN_READING : RUN_STARTING;

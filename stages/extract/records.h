@@ -31,11 +31,12 @@
     F (S, span, cursor)                                                                                                \
     F (S, u32, first_segment)                                                                                          \
     F (S, u64, text_offset)                                                                                            \
-    F (S, span, skip)
+    F (S, span, skip)                                                                                                  \
+    F (S, u64, ticket) /* comes back with STARTED */
 #define RECORD_KILL(F, S) F (S, u64, pid)
 
 /*  zygote → worker */
-#define RECORD_STARTED(F, S) F (S, u64, pid)                    /* 0: there is none, fork failed */
+#define RECORD_STARTED(F, S) F (S, u64, ticket) F (S, u64, pid) /* pid 0: there is none, fork failed */
 #define RECORD_EXITED(F, S)  F (S, u64, pid) F (S, u32, status) /* as waitpid tells it */
 
 /*  X (symbol, lower-case name); the number is the place, from 1. */

@@ -16,6 +16,7 @@
 struct zygote {
     int socket;
     pid_t pid;
+    uint64_t tickets; /* given out */
     char packet[256]; /* the last answer; what was decoded from it points here */
 };
 
@@ -65,7 +66,7 @@ static void spawn (nursery_t *self, const record_spawn_t *wish, int document, in
     }
     if (pid > 0)
         self->living[slot] = pid;
-    answer (self, &(record_t){ .kind = RECORD_KIND_STARTED, .started = { pid > 0 ? (uint64_t)pid : 0 } });
+    answer (self, &(record_t){ .kind = RECORD_KIND_STARTED, .started = { wish->ticket, pid > 0 ? (uint64_t)pid : 0 } });
 }
 
 static void kill_parser (nursery_t *self, uint64_t pid)
@@ -191,9 +192,10 @@ static int gone (err_t *err)
     return err_set (err, ERR_UNAVAILABLE, "the zygote that forks the parsers has died");
 }
 
-int zygote_spawn (zygote_t *self, const record_spawn_t *wish, int document, int output, err_t *err)
+int zygote_spawn (zygote_t *self, record_spawn_t *wish, int document, int output, err_t *err)
 {
     str_t packet = STR_INIT;
+    wish->ticket = ++self->tickets;
     record_encode (&(record_t){ .kind = RECORD_KIND_SPAWN, .spawn = *wish }, &packet);
     union {
         struct cmsghdr header;

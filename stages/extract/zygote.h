@@ -20,8 +20,8 @@ int zygote_pid (const zygote_t *self);
 int zygote_fd (const zygote_t *self); /* readable: zygote_read has something to tell */
 
 /*  Asks for a parser of the document behind `document` that writes its records to `output` (both borrowed). An answer
- *  STARTED comes. 0, or -1 with ERR_UNAVAILABLE when the zygote is gone. */
-int zygote_spawn (zygote_t *self, const record_spawn_t *spawn, int document, int output, err_t *err);
+ *  STARTED comes, with the ticket that `spawn` gets here. 0, or -1 with ERR_UNAVAILABLE when the zygote is gone. */
+int zygote_spawn (zygote_t *self, record_spawn_t *spawn, int document, int output, err_t *err);
 void zygote_kill (zygote_t *self, uint64_t pid); /* SIGKILL, if it still lives */
 
 /*  The next STARTED or EXITED: 1, 0 when there is none now, -1 with ERR_UNAVAILABLE when the zygote is gone. */
