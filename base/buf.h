@@ -27,7 +27,7 @@ buf_t *buf_take (void *data, size_t size);
 buf_t *buf_ref (buf_t *self);    /* one more reference; NULL gives NULL; returns self */
 void buf_unref (buf_t **self_p); /* one less, sets *self_p to NULL; NULL inside is allowed */
 
-char *buf_bytes (buf_t *self); /* writable; only for the maker, before sharing */
+char *buf_bytes (buf_t *self);       /* writable; only for the maker, before sharing */
 size_t buf_size (const buf_t *self); /* 0 for NULL */
 span_t buf_span (const buf_t *self); /* borrowed while a reference is held; empty for NULL */
 

@@ -7,7 +7,7 @@ void hash_start (hasher_t *self)
 
 void hash_feed (hasher_t *self, span_t bytes)
 {
-    crypto_generichash_update (&self->state, (const unsigned char *) bytes.data, bytes.size);
+    crypto_generichash_update (&self->state, (const unsigned char *)bytes.data, bytes.size);
 }
 
 hash_t hash_end (hasher_t *self)
@@ -20,7 +20,7 @@ hash_t hash_end (hasher_t *self)
 hash_t hash_of (span_t bytes)
 {
     hash_t hash;
-    crypto_generichash (hash.bytes, HASH_SIZE, (const unsigned char *) bytes.data, bytes.size, NULL, 0);
+    crypto_generichash (hash.bytes, HASH_SIZE, (const unsigned char *)bytes.data, bytes.size, NULL, 0);
     return hash;
 }
 

@@ -20,7 +20,7 @@ int log_level_parse (const char *name, log_level_t *level)
 {
     for (int i = 0; i < 4; i++)
         if (strcmp (names[i], name) == 0) {
-            *level = (log_level_t) i;
+            *level = (log_level_t)i;
             return 0;
         }
     return -1;
@@ -41,7 +41,7 @@ void log_write (log_level_t level, const char *event, const log_where_t *where, 
     str_key_time (&line, "at", clock_wall_ms ());
     str_key_str (&line, "level", span_str (names[level]));
     str_key_str (&line, "program", span_str (program_name));
-    str_key_u64 (&line, "pid", (uint64_t) getpid ());
+    str_key_u64 (&line, "pid", (uint64_t)getpid ());
     str_key_str (&line, "event", span_str (event));
     str_key_str (&line, "message", span_str (message));
     if (where && !uuid_is_null (where->task)) {
@@ -58,6 +58,6 @@ void log_write (log_level_t level, const char *event, const log_where_t *where, 
     str_text (&line, "}\n");
     /* One write: lines of several processes on one pipe stay whole. A log that cannot be written must not stop work. */
     ssize_t written = write (STDERR_FILENO, line.data, line.size);
-    (void) written;
+    (void)written;
     str_free (&line);
 }

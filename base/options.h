@@ -13,7 +13,7 @@
 typedef enum { OPTION_TEXT, OPTION_NUMBER, OPTION_SIZE, OPTION_FLAG } option_type_t; /* SIZE: bytes, "64M" allowed */
 
 typedef struct {
-    const char *name;     /* "http": --http VALUE, MYELIN_HTTP, http = VALUE; '-' becomes '_' in the environment */
+    const char *name; /* "http": --http VALUE, MYELIN_HTTP, http = VALUE; '-' becomes '_' in the environment */
     option_type_t type;
     const char *fallback; /* default as text; NULL: none */
     const char *value;    /* what the help calls the value: "ADDRESS" */

@@ -11,19 +11,19 @@ typedef struct {
     size_t size;
 } span_t;
 
-#define SPAN_EMPTY     ((span_t) { NULL, 0 })
-#define SPAN_LIT(text) ((span_t) { "" text, sizeof (text) - 1 })
+#define SPAN_EMPTY     ((span_t){ NULL, 0 })
+#define SPAN_LIT(text) ((span_t){ "" text, sizeof (text) - 1 })
 /*  For printf: printf ("%.*s", SPAN_ARG (span)) */
-#define SPAN_ARG(span) (int) (span).size, (span).data ? (span).data : ""
+#define SPAN_ARG(span) (int)(span).size, (span).data ? (span).data : ""
 
 static inline span_t span (const void *data, size_t size)
 {
-    return (span_t) { data, size };
+    return (span_t){ data, size };
 }
 
 static inline span_t span_str (const char *text)
 {
-    return (span_t) { text, text ? strlen (text) : 0 };
+    return (span_t){ text, text ? strlen (text) : 0 };
 }
 
 static inline bool span_eq (span_t a, span_t b)

@@ -15,10 +15,13 @@ typedef struct {
     size_t room;
 } str_t;
 
-#define STR_INIT { NULL, 0, 0 }
+#define STR_INIT                                                                                                       \
+    {                                                                                                                  \
+        NULL, 0, 0                                                                                                     \
+    }
 
-void str_free (str_t *self);  /* frees and empties */
-void str_clear (str_t *self); /* empties, keeps the memory */
+void str_free (str_t *self);               /* frees and empties */
+void str_clear (str_t *self);              /* empties, keeps the memory */
 char *str_grow (str_t *self, size_t more); /* appends `more` undefined bytes, returns where they start */
 void str_add (str_t *self, span_t bytes);
 void str_text (str_t *self, const char *text);

@@ -6,7 +6,7 @@ size_t utf8_width (span_t text)
 {
     if (!text.size)
         return 0;
-    const unsigned char *p = (const unsigned char *) text.data;
+    const unsigned char *p = (const unsigned char *)text.data;
     unsigned char c = p[0];
     if (c < 0x80)
         return 1;
@@ -53,7 +53,7 @@ size_t utf8_cut (span_t text, size_t size)
 {
     if (size >= text.size)
         return text.size;
-    while (size > 0 && ((unsigned char) text.data[size] & 0xc0) == 0x80)
+    while (size > 0 && ((unsigned char)text.data[size] & 0xc0) == 0x80)
         size--;
     return size;
 }

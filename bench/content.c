@@ -2,13 +2,12 @@
  *
  *    bench-content retrieval DIR…      nDCG@10 of text, vector and hybrid search on sets of docs.jsonl, queries.jsonl
  *                                      and qrels.tsv
- *    bench-content write DIR [NOTES]   writes NOTES notes of about 5 KB, cut from the *.txt below DIR, in batches of 64,
- *                                      and then searches them
- *  The database is made in a new directory below $TMPDIR and removed at the end.
+ *    bench-content write DIR [NOTES]   writes NOTES notes of about 5 KB, cut from the *.txt below DIR, in batches of
+ * 64, and then searches them The database is made in a new directory below $TMPDIR and removed at the end.
  */
+#include "store/content.h"
 #include "base/clock.h"
 #include "stages/embed/provider.h"
-#include "store/content.h"
 #include "wire/columns.h"
 #include "wire/vectors.h"
 
@@ -68,15 +67,15 @@ static void cut_chunks (span_t text, str_t *spans)
             end = text.size;
         } else {
             size_t at = end;
-            while (at > start + CHUNK_SIZE / 2 && !(text.data[at - 1] == '.' && (unsigned char) text.data[at] <= ' '))
+            while (at > start + CHUNK_SIZE / 2 && !(text.data[at - 1] == '.' && (unsigned char)text.data[at] <= ' '))
                 at--;
-            while (at == start + CHUNK_SIZE / 2 && end < text.size && (unsigned char) text.data[end] > ' ')
+            while (at == start + CHUNK_SIZE / 2 && end < text.size && (unsigned char)text.data[end] > ' ')
                 end++;
             end = at > start + CHUNK_SIZE / 2 ? at : end;
         }
-        chunk_span_add (spans, (chunk_span_t) { (uint32_t) start, (uint32_t) end, (uint32_t) (end - start) / 5 });
+        chunk_span_add (spans, (chunk_span_t){ (uint32_t)start, (uint32_t)end, (uint32_t)(end - start) / 5 });
         start = end;
-        while (start < text.size && (unsigned char) text.data[start] <= ' ')
+        while (start < text.size && (unsigned char)text.data[start] <= ' ')
             start++;
     }
 }
@@ -169,7 +168,7 @@ static double gain (const str_t *qrels, const char *query, const char *document)
 
 static int descending (const void *a, const void *b)
 {
-    double x = *(const double *) a, y = *(const double *) b;
+    double x = *(const double *)a, y = *(const double *)b;
     return x < y ? 1 : x > y ? -1 : 0;
 }
 
@@ -186,7 +185,7 @@ static double best_dcg (const str_t *qrels, const char *query)
     }
     qsort (grades, count, sizeof *grades, descending);
     for (size_t i = 0; i < count && i < 10; i++)
-        sum += grades[i] / log2 ((double) i + 2);
+        sum += grades[i] / log2 ((double)i + 2);
     return sum;
 }
 
@@ -243,7 +242,7 @@ static double ask (content_reader_t *reader, provider_t *provider, const char *u
     for (size_t i = 0; i < ranking.count && i < 10; i++)
         for (size_t d = 0; d < doc_count; d++)
             if (uuid_eq (docs[d].document, ranking.documents[i]))
-                sum += gain (qrels, id, docs[d].name) / log2 ((double) i + 2);
+                sum += gain (qrels, id, docs[d].name) / log2 ((double)i + 2);
     return sum / best_dcg (qrels, id);
 }
 
@@ -270,7 +269,7 @@ static void measure_set (content_t *content, provider_t *provider, const char *d
         const char *text = json_string_value (json_object_get (json, "text"));
         if (best_dcg (&qrels, id) > 0) {
             for (int mode = 0; mode < 3; mode++)
-                sums[mode] += ask (reader, provider, dir, id, text, (search_mode_t) mode, docs, count, &qrels);
+                sums[mode] += ask (reader, provider, dir, id, text, (search_mode_t)mode, docs, count, &qrels);
             queries++;
         }
         json_decref (json);
@@ -278,7 +277,7 @@ static void measure_set (content_t *content, provider_t *provider, const char *d
     const char *name = strrchr (dir, '/');
     printf ("%-12s %5zu documents %4zu queries  nDCG@10", name ? name + 1 : dir, count, queries);
     for (int mode = 0; mode < 3; mode++)
-        printf ("  %s %.3f", modes[mode], sums[mode] / (double) queries);
+        printf ("  %s %.3f", modes[mode], sums[mode] / (double)queries);
     printf ("\n");
     free (line);
     if (file)
@@ -311,8 +310,8 @@ static double cpu_seconds (void)
 {
     struct rusage usage;
     getrusage (RUSAGE_SELF, &usage);
-    return (double) usage.ru_utime.tv_sec + (double) usage.ru_stime.tv_sec +
-           (double) (usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
+    return (double)usage.ru_utime.tv_sec + (double)usage.ru_stime.tv_sec +
+           (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
 }
 
 static long resident_kb (void)
@@ -328,7 +327,7 @@ static long resident_kb (void)
 
 static void ignore (void *visitor, const content_hit_t *hit)
 {
-    ++*(size_t *) visitor;
+    ++*(size_t *)visitor;
 }
 
 static void measure_search (content_t *content, provider_t *provider, span_t all)
@@ -345,7 +344,7 @@ static void measure_search (content_t *content, provider_t *provider, span_t all
         for (size_t i = 0; i < QUERIES; i++) {
             seed = seed * 6364136223846793005u + 1442695040888963407u;
             size_t at = (seed >> 20) % (all.size - 100);
-            while (at < all.size && (unsigned char) all.data[at] > ' ')
+            while (at < all.size && (unsigned char)all.data[at] > ' ')
                 at++;
             span_t text = span (all.data + at, 30); /* about four words in a row */
             float vector[4096];
@@ -354,12 +353,12 @@ static void measure_search (content_t *content, provider_t *provider, span_t all
             content_query_t query = { .user = span_str ("bench"),
                                       .text = text,
                                       .limit = 10,
-                                      .mode = (search_mode_t) mode,
+                                      .mode = (search_mode_t)mode,
                                       .vector = vector,
                                       .dims = provider_dims (provider),
                                       .model = provider_model (provider) };
             check (content_search (reader, &query, ignore, &hits, &err), &err);
-            times[i] = (double) (clock_mono_us () - start) / 1000;
+            times[i] = (double)(clock_mono_us () - start) / 1000;
             if (i == 0)
                 printf ("search %-6s first %.2f ms", modes[mode], times[0]);
         }
@@ -386,7 +385,7 @@ static void measure_write (content_t *content, provider_t *provider, const char 
             size_t end = at + NOTE_SIZE;
             if (end + 8 > all.size)
                 at = 0, end = NOTE_SIZE;
-            while (((unsigned char) all.data[end] & 0xC0) == 0x80)
+            while (((unsigned char)all.data[end] & 0xC0) == 0x80)
                 end++;
             notes[count] = make_note (provider, "bench", span (all.data + at, end - at));
             bytes += end - at;
@@ -405,13 +404,14 @@ static void measure_write (content_t *content, provider_t *provider, const char 
             free_note (&notes[i]);
     }
     content_stats_t stats = content_stats (content);
-    double seconds = (double) spent / 1e6;
-    printf ("write %zu notes, %.1f MB, %zu chunks: %.0f notes/s  %.1f MB/s  (%.2f s, cpu %.2f s, worst batch %.1f ms)\n",
-            done, (double) bytes / 1e6, chunks, (double) done / seconds, (double) bytes / 1e6 / seconds, seconds, cpu,
-            (double) worst / 1000);
+    double seconds = (double)spent / 1e6;
+    printf (
+        "write %zu notes, %.1f MB, %zu chunks: %.0f notes/s  %.1f MB/s  (%.2f s, cpu %.2f s, worst batch %.1f ms)\n",
+        done, (double)bytes / 1e6, chunks, (double)done / seconds, (double)bytes / 1e6 / seconds, seconds, cpu,
+        (double)worst / 1000);
     printf ("  database %.2f s  index %.2f s  vectors in memory %.2f s  preparing %.2f s  resident %ld MB\n",
-            (double) stats.database_us / 1e6, (double) stats.index_us / 1e6, (double) stats.vectors_us / 1e6,
-            seconds - (double) (stats.database_us + stats.index_us + stats.vectors_us) / 1e6, resident_kb () / 1024);
+            (double)stats.database_us / 1e6, (double)stats.index_us / 1e6, (double)stats.vectors_us / 1e6,
+            seconds - (double)(stats.database_us + stats.index_us + stats.vectors_us) / 1e6, resident_kb () / 1024);
     measure_search (content, provider, str_span (&all));
     printf ("  resident %ld MB\n", resident_kb () / 1024);
     str_free (&all);
@@ -433,7 +433,7 @@ int main (int argc, char **argv)
         for (int i = 2; i < argc; i++)
             measure_set (content, provider, argv[i]);
     else
-        measure_write (content, provider, argv[2], argc > 3 ? (size_t) atol (argv[3]) : 10000);
+        measure_write (content, provider, argv[2], argc > 3 ? (size_t)atol (argv[3]) : 10000);
     content_close (&content);
     provider_destroy (&provider);
     char command[4096];

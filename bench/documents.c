@@ -20,7 +20,7 @@ static void add_file (str_t *all, const char *path)
     else
         str_text (all, "\n\n");
     for (size_t i = before; i < all->size; i++) /* form feeds and the like would make it a case for a parser */
-        if (((unsigned char) all->data[i] < ' ' && !strchr ("\t\r\n", all->data[i])) || all->data[i] == 0x7f)
+        if (((unsigned char)all->data[i] < ' ' && !strchr ("\t\r\n", all->data[i])) || all->data[i] == 0x7f)
             all->data[i] = ' ';
 }
 

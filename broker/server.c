@@ -139,6 +139,7 @@ static void peer_connect (server_t *self, const out_t *out)
     *peer = (peer_t){ out->worker, frames_socket (self->context, ZMQ_PUSH, 0, true, &err), -1 };
     if (!peer->push) {
         log_write (LOG_ERROR, "no_socket", NULL, "%s", err.message);
+        core_worker_gone (self->core, out->worker); /* its next beat tries again */
         return;
     }
     str_clear (&self->scratch);
@@ -189,7 +190,10 @@ static void release_one (server_t *self, const out_t *out)
         str_clear (&self->scratch);
         str_add (&self->scratch, buf_span (out->frames[0]));
         if (unlink (self->scratch.data) == -1 && errno != ENOENT)
-            log_write (LOG_WARN, "blob_left", NULL, "cannot remove %s: %s", self->scratch.data, strerror (errno));
+            log_write (LOG_WARN, "blob_left", NULL, "cannot remove %s: %s; the next start tries again",
+                       self->scratch.data, strerror (errno));
+        else
+            core_unlinked (self->core, buf_span (out->frames[0]));
         break;
     }
 }

@@ -19,7 +19,7 @@
     X (SEGMENTS, "segments", 1, 0)   /* user, document, revision, segment → segment */                               \
     X (TEXT, "text", 0, 1)           /* user, document, revision, segment → u8 format, the text */                   \
     X (MARKS, "marks", 0, 0)         /* user, document, revision, segment → u8 format, the marks; none: no record */ \
-    X (VECTORS, "vectors", 0, 1)     /* user, document, revision, segment → wire/vectors.h; none: no record */      \
+    X (VECTORS, "vectors", 0, 1)     /* user, document, revision, segment → wire/vectors.h; none: no record */       \
     X (ROWS, "rows", 0, 0)           /* u64 first row → rows: whose they are */                                      \
     X (GARBAGE, "garbage", 0, 0) /* user, document, revision → "all" (and earlier ones) or nothing: to be removed */
 

@@ -1,8 +1,8 @@
 /*  index.h: the text index: which rows hold a word. A derived thing: whatever is in it can be made again from the
  *  content, and is, when the file is missing, damaged, or was made by another version.
  *
- *  A row is one chunk of one segment; rows are numbered by the content, rising from 1. The index neither knows documents nor
- *  what is visible. Every word is filed under its user, so that a query reads only what its user wrote.
+ *  A row is one chunk of one segment; rows are numbered by the content, rising from 1. The index neither knows
+ * documents nor what is visible. Every word is filed under its user, so that a query reads only what its user wrote.
  *
  *  The writer and each reader have their own handle and may live in different threads; readers see what was committed
  *  when they asked.

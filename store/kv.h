@@ -68,7 +68,7 @@ int kv_get (kv_t *self, unsigned family, span_t key, str_t *value, err_t *err);
  *  -1: nothing was applied as far as the store knows, the batch is kept; the process should end. */
 int kv_commit (kv_t *self, bool sync, err_t *err);
 
-void kv_drop_pending (kv_t *self);     /* forgets the batch */
+void kv_drop_pending (kv_t *self);    /* forgets the batch */
 size_t kv_pending (const kv_t *self); /* writes in the batch */
 
 kv_iter_t *kv_iterate (kv_t *self, unsigned family); /* caller destroys */

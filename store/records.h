@@ -13,18 +13,18 @@
 
 /*  X (symbol, name, point lookups, large values)  key → value */
 #define RECORD_FAMILIES(X)                                                                                             \
-    X (META, "meta", 0, 0)               /* "state" → meta */                                                          \
-    X (USERS, "users", 0, 0)             /* user → user */                                                             \
-    X (DOCUMENTS, "documents", 1, 0)     /* user, document → document */                                               \
-    X (TASKS, "tasks", 1, 0)             /* user, task → task */                                                       \
-    X (LIVE, "live", 0, 0)               /* user, task → live: every task that has not ended */                        \
-    X (ENDED, "ended", 0, 0)             /* user, u8 status, task → nothing: index of the others */                    \
-    X (DOCUMENT_TASKS, "document_tasks", 0, 0) /* user, document, task → nothing: all but a document's first task */   \
-    X (HASHES, "hashes", 1, 0)           /* user, content hash → document id */                                        \
-    X (BLOBS, "blobs", 0, 1)             /* user, document → bytes, when small; ids rise, so inserts are cheap */ \
-    X (HISTORY, "history", 0, 0)         /* user, task, u64 number of the first → JSON objects, one a line */          \
-    X (WORK, "work", 0, 0)               /* user, task → resume: how far a long task got */                            \
-    X (PURGES, "purges", 0, 0)           /* user, document, u64 revision (0: all) → nothing: storage is to drop it */  \
+    X (META, "meta", 0, 0)                     /* "state" → meta */                                                  \
+    X (USERS, "users", 0, 0)                   /* user → user */                                                     \
+    X (DOCUMENTS, "documents", 1, 0)           /* user, document → document */                                       \
+    X (TASKS, "tasks", 1, 0)                   /* user, task → task */                                               \
+    X (LIVE, "live", 0, 0)                     /* user, task → live: every task that has not ended */                \
+    X (ENDED, "ended", 0, 0)                   /* user, u8 status, task → nothing: index of the others */            \
+    X (DOCUMENT_TASKS, "document_tasks", 0, 0) /* user, document, task → nothing: all but a document's first task */ \
+    X (HASHES, "hashes", 1, 0)                 /* user, content hash → document id */                                \
+    X (BLOBS, "blobs", 0, 1)     /* user, document → bytes, when small; ids rise, so inserts are cheap */            \
+    X (HISTORY, "history", 0, 0) /* user, task, u64 number of the first → JSON objects, one a line */                \
+    X (WORK, "work", 0, 0)       /* user, task → resume: how far a long task got */                                  \
+    X (PURGES, "purges", 0, 0)   /* user, document, u64 revision (0: all) → nothing: storage is to drop it */        \
     X (IDEMPOTENCY, "idempotency", 1, 0) /* user, key → first_answer */
 
 typedef enum {
@@ -34,39 +34,44 @@ typedef enum {
         FAMILY_COUNT
 } record_family_t;
 
-#define RECORD_META(F, S)                                                                                              \
-    F (S, u32, format) F (S, u64, epoch) /* bumped at every start */
+#define RECORD_META(F, S) F (S, u32, format) F (S, u64, epoch) /* bumped at every start */
 #define RECORD_USER(F, S)                                                                                              \
     F (S, u64, seq) /* of the last event */                                                                            \
-    F (S, u64, documents) F (S, u64, completed) F (S, u64, failed) F (S, u64, cancelled)                               \
-    F (S, u64, processing_ms) /* sum over completed tasks */
+    F (S, u64, documents)                                                                                              \
+    F (S, u64, completed) F (S, u64, failed) F (S, u64, cancelled)                                                     \
+        F (S, u64, processing_ms) /* sum over completed tasks */
 #define RECORD_DOCUMENT(F, S)                                                                                          \
     F (S, span, filename)                                                                                              \
     F (S, span, media_type) /* declared, then as found by extract */                                                   \
-    F (S, u64, bytes) F (S, span, hash) F (S, u8, in_file) F (S, u64, created_at) F (S, u64, updated_at)               \
-    F (S, uuid, task)       /* the newest; null: none yet */                                                           \
-    F (S, uuid, first_task) /* null: none yet */                                                                       \
-    F (S, u64, revisions)   /* numbers given out */                                                                    \
-    F (S, u64, revision)    /* the one that search sees; 0: none */                                                    \
-    F (S, u64, processed_at) F (S, u32, chunks) F (S, span, metadata)
+    F (S, u64, bytes)                                                                                                  \
+    F (S, span, hash) F (S, u8, in_file) F (S, u64, created_at) F (S, u64, updated_at)                                 \
+        F (S, uuid, task)       /* the newest; null: none yet */                                                       \
+        F (S, uuid, first_task) /* null: none yet */                                                                   \
+        F (S, u64, revisions)   /* numbers given out */                                                                \
+        F (S, u64, revision)    /* the one that search sees; 0: none */                                                \
+        F (S, u64, processed_at) F (S, u32, chunks) F (S, span, metadata)
 /*  While a task lives its `live` record (and memory) has the moving parts; here they are as of the end. */
 #define RECORD_TASK(F, S)                                                                                              \
-    F (S, uuid, document) F (S, u8, status) F (S, u8, stage) F (S, u8, priority) F (S, u8, progress)                   \
-    F (S, span, error_code) F (S, span, error_message) F (S, u32, attempts)                                            \
-    F (S, u32, segments) F (S, u32, segments_done) F (S, u32, segments_failed)                                         \
-    F (S, u64, created_at) F (S, u64, updated_at) F (S, u64, started_at) F (S, u64, completed_at)                      \
-    F (S, u64, revision) F (S, span, options)                                                                          \
-    F (S, u8, has_result) F (S, u8, partial) F (S, u32, chunks) F (S, u32, embeddings) F (S, u64, processing_ms)       \
-    F (S, span, warnings) /* JSON objects, comma-separated */
+    F (S, uuid, document)                                                                                              \
+    F (S, u8, status) F (S, u8, stage) F (S, u8, priority) F (S, u8, progress) F (S, span, error_code)                 \
+        F (S, span, error_message) F (S, u32, attempts) F (S, u32, segments) F (S, u32, segments_done)                 \
+            F (S, u32, segments_failed) F (S, u64, created_at) F (S, u64, updated_at) F (S, u64, started_at)           \
+                F (S, u64, completed_at) F (S, u64, revision) F (S, span, options) F (S, u8, has_result)               \
+                    F (S, u8, partial) F (S, u32, chunks) F (S, u32, embeddings) F (S, u64, processing_ms)             \
+                        F (S, span, warnings) /* JSON objects, comma-separated */
 #define RECORD_LIVE(F, S)                                                                                              \
-    F (S, uuid, document) F (S, u8, priority) F (S, u8, front) F (S, u8, progress) F (S, u8, stage)                    \
-    F (S, u32, attempts) F (S, u64, order) F (S, u64, created_at) F (S, u64, updated_at) F (S, u64, started_at)        \
-    F (S, u64, revision) F (S, u32, history) /* history entries written */                                             \
-    F (S, u8, committing) /* storage was told to commit; whether it did is known only from its answer */
+    F (S, uuid, document)                                                                                              \
+    F (S, u8, priority) F (S, u8, front) F (S, u8, progress) F (S, u8, stage) F (S, u32, attempts) F (S, u64, order)   \
+        F (S, u64, created_at) F (S, u64, updated_at) F (S, u64, started_at) F (S, u64, revision)                      \
+            F (S, u32, history) /* history entries written */                                                          \
+        F (S, u8, committing)   /* storage was told to commit; whether it did is known only from its answer */         \
+        F (S, u64, last_seq) F (S, u8, last_event) /* for replays on the feed */
 #define RECORD_RESUME(F, S)                                                                                            \
+    F (S, u64, revision) /* of which this is the checkpoint */                                                         \
     F (S, u32, segments) /* all below this are stored (or failed for good) */                                          \
-    F (S, u32, failed) F (S, u64, text_bytes) F (S, span, cursor) F (S, u32, permille)                                 \
-    F (S, u32, chunks) F (S, u32, embeddings) F (S, span, warnings) F (S, span, media_type) F (S, span, metadata)
+    F (S, u32, failed)                                                                                                 \
+    F (S, u64, text_bytes) F (S, span, cursor) F (S, u32, permille) F (S, u32, chunks) F (S, u32, embeddings)          \
+        F (S, span, warnings) F (S, span, media_type) F (S, span, metadata)
 #define RECORD_FIRST_ANSWER(F, S)                                                                                      \
     F (S, span, request) /* hash of the request */                                                                     \
     F (S, u64, at) F (S, u32, status) F (S, span, code) F (S, span, detail) F (S, span, location) F (S, span, body)
@@ -101,17 +106,17 @@ kv_t *records_open (const char *dir, err_t *err);
 uint16_t record_partition (span_t user);
 
 /*  Keys: each replaces what *key holds. */
-void record_key_user (str_t *key, span_t user);                     /* prefix of all of a user's keys */
-void record_key (str_t *key, span_t user, uuid_t id);               /* user, id */
+void record_key_user (str_t *key, span_t user);       /* prefix of all of a user's keys */
+void record_key (str_t *key, span_t user, uuid_t id); /* user, id */
 void record_key_ended (str_t *key, span_t user, uint8_t status, uuid_t id);
 void record_key_pair (str_t *key, span_t user, uuid_t a, uuid_t b); /* user, id, id */
 void record_key_number (str_t *key, span_t user, uuid_t id, uint64_t number);
-void record_key_bytes (str_t *key, span_t user, span_t bytes);      /* user, bytes */
+void record_key_bytes (str_t *key, span_t user, span_t bytes); /* user, bytes */
 
 /*  The parts of a key made above: 0, or -1 when it is none. `rest` is what follows the user. */
 int record_key_parse (span_t key, span_t *user, span_t *rest);
-uuid_t record_key_id (span_t bytes);     /* the first 16 of ≥ 16 bytes */
-uint64_t record_key_u64 (span_t bytes);  /* the first 8 of ≥ 8 bytes, big-endian */
+uuid_t record_key_id (span_t bytes);    /* the first 16 of ≥ 16 bytes */
+uint64_t record_key_u64 (span_t bytes); /* the first 8 of ≥ 8 bytes, big-endian */
 
 /*  Encodes *value by `shape` and puts it. */
 void record_put (kv_t *kv, record_family_t family, span_t key, const codec_shape_t *shape, const void *value);

@@ -100,7 +100,7 @@ scan_dot_fn *scan_dot (void)
 }
 
 void scan_rows (const scan_query_t *query, const int8_t *high, const float *scales, const uint64_t *rows,
-                   uint32_t count, top_t *top)
+                uint32_t count, top_t *top)
 {
     scan_dot_fn *dot = scan_dot ();
     float scale = query->scale * 65536.0f; /* both sides' bytes count 256 */

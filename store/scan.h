@@ -1,5 +1,5 @@
-/*  scan.h: exact comparison of stored embeddings with a query's: a fast pass over high bytes, then a precise look at the
- *  best.
+/*  scan.h: exact comparison of stored embeddings with a query's: a fast pass over high bytes, then a precise look at
+ * the best.
  */
 #ifndef STORE_SCAN_H
 #define STORE_SCAN_H
@@ -28,6 +28,6 @@ scan_dot_fn *scan_dot_of (int which);
 
 /*  Pushes rows[i] with its approximate inner product, for i < count. A scale that is no number is never pushed. */
 void scan_rows (const scan_query_t *query, const int8_t *high, const float *scales, const uint64_t *rows,
-                   uint32_t count, top_t *top);
+                uint32_t count, top_t *top);
 
 #endif

@@ -24,7 +24,7 @@ typedef struct change {
     struct change *next;
     uint64_t first_row, count;
     vectors_t vectors; /* added; no rows: a removal */
-    str_t bytes;              /* what they point into */
+    str_t bytes;       /* what they point into */
 } change_t;
 
 struct vector_matrix {
@@ -219,8 +219,7 @@ static void postpone_add (vector_matrix_t *matrix, uint64_t first_row, const vec
     };
 }
 
-void vector_cache_add (vector_cache_t *self, span_t user, uint64_t first_row, const vectors_t *vectors,
-                       bool again)
+void vector_cache_add (vector_cache_t *self, span_t user, uint64_t first_row, const vectors_t *vectors, bool again)
 {
     pthread_mutex_lock (&self->lock);
     for (vector_matrix_t *m = self->matrices; m; m = m->next) {
@@ -329,8 +328,7 @@ int vector_cache_scan (vector_cache_t *self, span_t user, span_t model, const sc
     return 1;
 }
 
-bool vector_fill_add (vector_cache_t *self, vector_matrix_t *matrix, uint64_t first_row,
-                      const vectors_t *vectors)
+bool vector_fill_add (vector_cache_t *self, vector_matrix_t *matrix, uint64_t first_row, const vectors_t *vectors)
 {
     if (!fits_model (matrix, vectors))
         return true;

@@ -22,8 +22,7 @@ void vector_cache_destroy (vector_cache_t **self_p);
 /*  True when changes of `user` must be told to the cache. */
 bool vector_cache_wants (vector_cache_t *self, span_t user);
 /*  Rows first_row … are in the database. `again`: the cache may have them already. */
-void vector_cache_add (vector_cache_t *self, span_t user, uint64_t first_row, const vectors_t *vectors,
-                       bool again);
+void vector_cache_add (vector_cache_t *self, span_t user, uint64_t first_row, const vectors_t *vectors, bool again);
 /*  Rows first_row … first_row + count - 1 are gone from it. */
 void vector_cache_remove (vector_cache_t *self, span_t user, uint64_t first_row, uint64_t count);
 
@@ -35,8 +34,7 @@ void vector_cache_remove (vector_cache_t *self, span_t user, uint64_t first_row,
 int vector_cache_scan (vector_cache_t *self, span_t user, span_t model, const scan_query_t *query, top_t *top,
                        vector_matrix_t **fill);
 /*  False: it does not fit, stop reading (and call vector_fill_end all the same). */
-bool vector_fill_add (vector_cache_t *self, vector_matrix_t *matrix, uint64_t first_row,
-                      const vectors_t *vectors);
+bool vector_fill_add (vector_cache_t *self, vector_matrix_t *matrix, uint64_t first_row, const vectors_t *vectors);
 /*  `complete` false: what was read is given up (an error); a later query tries again. */
 void vector_fill_end (vector_cache_t *self, vector_matrix_t *matrix, bool complete);
 

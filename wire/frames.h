@@ -11,10 +11,10 @@
 
 /*  A received message. Zero it before first use; frames_clear between and after uses. */
 typedef struct {
-    buf_t *route;                /* routing id, when the socket is a ROUTER; else NULL */
-    buf_t *header;               /* frame 1; the spans of `msg` point into it */
+    buf_t *route;  /* routing id, when the socket is a ROUTER; else NULL */
+    buf_t *header; /* frame 1; the spans of `msg` point into it */
     wire_msg_t msg;
-    buf_t *payload[FRAMES_MAX];  /* the frames after it */
+    buf_t *payload[FRAMES_MAX]; /* the frames after it */
     size_t payload_count;
 } frames_t;
 

@@ -45,18 +45,18 @@ typedef enum {
 
 /*  First words of a worker; repeated as BEAT, so that a broker that restarted knows it again. */
 #define WIRE_WORKER(F, S)                                                                                              \
-    F (S, uuid, worker)   /* new at every start of the process */                                                     \
+    F (S, uuid, worker) /* new at every start of the process */                                                        \
     F (S, u8, stage)                                                                                                   \
-    F (S, u32, slots)     /* jobs it may hold at once, running and waiting */                                          \
+    F (S, u32, slots) /* jobs it may hold at once, running and waiting */                                              \
     F (S, u64, pid)                                                                                                    \
     F (S, span, host)     /* boot id of its kernel: the pid means something only on the same host */                   \
     F (S, span, endpoint) /* where its PULL is bound */
 #define WIRE_HELLO(F, S) WIRE_WORKER (F, S)
 #define WIRE_BEAT(F, S)                                                                                                \
     WIRE_WORKER (F, S)                                                                                                 \
-    F (S, u64, epoch)    /* of the broker that welcomed it; 0: none yet */                                             \
-    F (S, u64, running)  /* number of the job it works on; 0: idle */                                                  \
-    F (S, u64, progress) /* the running job's own counter: moves when it does */
+    F (S, u64, epoch)                      /* of the broker that welcomed it; 0: none yet */                           \
+    F (S, u64, running)                    /* number of the job it works on; 0: idle */                                \
+    F (S, u64, progress)                   /* the running job's own counter: moves when it does */
 #define WIRE_BYE(F, S) F (S, uuid, worker) /* drained: holds nothing and ends */
 #define WIRE_RESULT(F, S)                                                                                              \
     F (S, uuid, worker)                                                                                                \
@@ -69,19 +69,20 @@ typedef enum {
     F (S, u8, outcome) /* result_outcome_t */                                                                          \
     F (S, span, code)  /* FAILED: name of an error code */                                                             \
     F (S, span, message)                                                                                               \
-    F (S, u64, cost_us)     /* time spent on this result */                                                            \
-    F (S, u32, permille)    /* extract: how much of the input is read, 0-1000 */                                       \
-    F (S, u64, text_offset) /* extract: bytes of text in the segments before this one */                               \
-    F (S, span, cursor)     /* extract: opaque; a job with this cursor starts right after this segment */              \
-    F (S, u32, segments)    /* extract DONE: segments in all, empty document: 0 */                                     \
-    F (S, u32, segments_failed) /* extract DONE: parts (archive entries, …) that could not be read */                  \
-    F (S, u32, chunks)      /* chunk, storage: chunks in this segment; storage COMMIT: in the document */              \
-    F (S, u32, embeddings)  /* embed, storage: vectors made or stored */                                               \
-    F (S, span, media_type) /* extract: what the content is */                                                         \
-    F (S, span, metadata)   /* extract: JSON object (title, author, pages, …) or empty */                              \
-    F (S, span, warnings)   /* JSON objects {"code","message","where"} separated by commas, or empty */                \
-    F (S, u8, columns)      /* mask of the frames that follow */
-#define WIRE_WELCOME(F, S) F (S, u64, epoch) F (S, u32, beat_ms)
+    F (S, u64, cost_us)         /* time spent on this result */                                                        \
+    F (S, u32, permille)        /* extract: how much of the input is read, 0-1000 */                                   \
+    F (S, u64, text_offset)     /* extract: bytes of text in the segments before this one */                           \
+    F (S, span, cursor)         /* extract: opaque; a job with this cursor starts right after this segment */          \
+    F (S, u32, segments)        /* extract DONE: segments in all, empty document: 0 */                                 \
+    F (S, u32, segments_failed) /* extract DONE: parts (archive entries, …) that could not be read */                \
+    F (S, u32, chunks)          /* chunk, storage: chunks in this segment; storage COMMIT: in the document */          \
+    F (S, u32, embeddings)      /* embed, storage: vectors made or stored */                                           \
+    F (S, span, media_type)     /* extract: what the content is */                                                     \
+    F (S, span, metadata)       /* extract: JSON object (title, author, pages, …) or empty */                        \
+    F (S, span, warnings)       /* JSON objects {"code","message","where"} separated by commas, or empty */            \
+    F (S, u8, columns)          /* mask of the frames that follow */
+#define WIRE_WELCOME(F, S)                                                                                             \
+    F (S, u64, epoch) F (S, u32, beat_ms) F (S, u8, fresh) /* 1: whatever the worker still holds is void */
 #define WIRE_JOB(F, S)                                                                                                 \
     F (S, u64, epoch)  /* fence: bumped durably at every broker start */                                               \
     F (S, u64, number) /* fence: rises with every job of this epoch, from 1 */                                         \
@@ -92,18 +93,18 @@ typedef enum {
     F (S, u8, action) /* job_action_t */                                                                               \
     F (S, u32, segment)                                                                                                \
     F (S, u64, revision)                                                                                               \
-    F (S, u32, tries)       /* genuine failures of this segment at this stage so far */                                \
+    F (S, u32, tries) /* genuine failures of this segment at this stage so far */                                      \
     F (S, span, filename)                                                                                              \
-    F (S, span, media_type) /* as declared by the client; storage: as found by extract */                              \
-    F (S, span, blob_path)  /* extract: file with the bytes; empty: they are in the BLOB frame */                      \
-    F (S, u64, bytes)       /* extract: size of the document */                                                        \
-    F (S, span, options)    /* JSON object of the task, or empty */                                                    \
-    F (S, span, cursor)     /* extract: where to go on; empty: at the start */                                         \
+    F (S, span, media_type)   /* as declared by the client; storage: as found by extract */                            \
+    F (S, span, blob_path)    /* extract: file with the bytes; empty: they are in the BLOB frame */                    \
+    F (S, u64, bytes)         /* extract: size of the document */                                                      \
+    F (S, span, options)      /* JSON object of the task, or empty */                                                  \
+    F (S, span, cursor)       /* extract: where to go on; empty: at the start */                                       \
     F (S, u32, first_segment) /* extract: number of the first segment to send (the one after `cursor`) */              \
-    F (S, u32, limit)       /* extract: segments with numbers below this may be sent; ACKs raise it */                 \
-    F (S, u64, text_offset) /* bytes of text in the segments before this one */                                        \
-    F (S, u8, final)        /* storage: commit the revision together with this segment */                              \
-    F (S, u32, segments)    /* storage commit: segments in the revision */                                             \
+    F (S, u32, limit)         /* extract: segments with numbers below this may be sent; ACKs raise it */               \
+    F (S, u64, text_offset)   /* bytes of text in the segments before this one */                                      \
+    F (S, u8, final)          /* storage: commit the revision together with this segment */                            \
+    F (S, u32, segments)      /* storage commit: segments in the revision */                                           \
     F (S, u8, columns)
 /*  The result for (number, segment) is durable or rejected: forget it. `limit` as in the job. */
 #define WIRE_ACK(F, S)    F (S, u64, epoch) F (S, u64, number) F (S, u32, segment) F (S, u32, limit)
@@ -112,7 +113,7 @@ typedef enum {
 
 /*  --- requests: gateway DEALER → broker ROUTER; the first two fields are the same in all --- */
 #define WIRE_REQUEST(F, S)                                                                                             \
-    F (S, u64, req)   /* chosen by the asker; the reply repeats it */                                                  \
+    F (S, u64, req) /* chosen by the asker; the reply repeats it */                                                    \
     F (S, span, user)
 #define WIRE_IDEM(F, S)                                                                                                \
     F (S, span, idem_key)  /* Idempotency-Key, or empty */                                                             \
@@ -124,10 +125,10 @@ typedef enum {
     F (S, span, filename)                                                                                              \
     F (S, span, media_type) /* declared; may be empty */                                                               \
     F (S, u64, bytes)                                                                                                  \
-    F (S, span, hash)     /* 32 bytes, BLAKE2b of the content */                                                       \
-    F (S, u8, in_file)    /* 1: the blob file is in place; 0: payload frame 1 holds the bytes */                       \
+    F (S, span, hash)  /* 32 bytes, BLAKE2b of the content */                                                          \
+    F (S, u8, in_file) /* 1: the blob file is in place; 0: payload frame 1 holds the bytes */                          \
     F (S, u8, priority)                                                                                                \
-    F (S, u8, reprocess)  /* on_duplicate=reprocess */                                                                 \
+    F (S, u8, reprocess) /* on_duplicate=reprocess */                                                                  \
     F (S, span, options)                                                                                               \
     WIRE_IDEM (F, S)
 #define WIRE_DOCUMENT_GET(F, S)    WIRE_REQUEST (F, S) F (S, uuid, document)
@@ -141,14 +142,14 @@ typedef enum {
 /*  Filters; quarantine listings are this with `quarantine` set: failed tasks, each with its document. */
 #define WIRE_TASK_LIST(F, S)                                                                                           \
     WIRE_REQUEST (F, S)                                                                                                \
-    F (S, u32, statuses)   /* mask of 1 << status; 0: all */                                                           \
-    F (S, u32, priorities) /* mask of 1 << priority; 0: all */                                                         \
-    F (S, uuid, document)  /* null: all */                                                                             \
+    F (S, u32, statuses)       /* mask of 1 << status; 0: all */                                                       \
+    F (S, u32, priorities)     /* mask of 1 << priority; 0: all */                                                     \
+    F (S, uuid, document)      /* null: all */                                                                         \
     F (S, u64, created_after)  /* wall ms, exclusive; 0: none */                                                       \
     F (S, u64, created_before) /* wall ms, exclusive; 0: none */                                                       \
-    F (S, span, error_codes) /* comma-separated; empty: all */                                                         \
+    F (S, span, error_codes)   /* comma-separated; empty: all */                                                       \
     F (S, u32, limit)                                                                                                  \
-    F (S, uuid, cursor)    /* last id of the page before; null: first page */                                          \
+    F (S, uuid, cursor) /* last id of the page before; null: first page */                                             \
     F (S, u8, oldest_first)                                                                                            \
     F (S, u8, quarantine)
 #define WIRE_TASK_UPDATE(F, S)                                                                                         \
@@ -179,7 +180,7 @@ typedef enum {
     F (S, u32, status) /* HTTP status */                                                                               \
     F (S, span, code)  /* name of an error code; empty: success */                                                     \
     F (S, span, detail)                                                                                                \
-    F (S, span, path)  /* DOCUMENT_BLOB: file with the bytes, when not in frame 2 */                                   \
+    F (S, span, path) /* DOCUMENT_BLOB: file with the bytes, when not in frame 2 */                                    \
     F (S, span, location)
 
 typedef enum { SEARCH_HYBRID, SEARCH_TEXT, SEARCH_VECTOR } search_mode_t;
@@ -242,7 +243,7 @@ void wire_encode (const wire_msg_t *msg, str_t *out);
 int wire_decode (span_t frame, wire_msg_t *msg, err_t *err); /* as codec_decode; finds the kind by itself */
 void wire_print (const wire_msg_t *msg, str_t *out);
 
-const char *stage_name (stage_t stage);            /* "extract" … */
-int stage_parse (span_t name, stage_t *stage);     /* 0, or -1 */
+const char *stage_name (stage_t stage);        /* "extract" … */
+int stage_parse (span_t name, stage_t *stage); /* 0, or -1 */
 
 #endif

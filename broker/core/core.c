@@ -4,9 +4,11 @@
 
 #include <stdlib.h>
 
-#define FIRST_ORDER (1ull << 30)
-#define RATE_MS     1000u
-#define EXPIRE_MS   60000u
+#define FIRST_ORDER    (1ull << 30)
+#define RATE_MS        1000u
+#define EXPIRE_MS      60000u
+#define QUESTIONS_SCAN 10000u /* records that the lists of one turn may look at, but for the last list */
+#define EXPIRE_STEP_MS 1000u  /* until a walk that has not come to the end goes on */
 
 const core_config_t core_config_default = {
     .data_dir = ".",
@@ -27,6 +29,7 @@ const core_config_t core_config_default = {
 
 /*  --- users --- */
 
+/*  All users are in memory: who is not is new. */
 user_t *core_user (core_t *self, span_t name)
 {
     if (self->last_user && span_eq (self->last_user->name, name))
@@ -44,31 +47,47 @@ user_t *core_user (core_t *self, span_t name)
         copy[name.size] = 0;
         user->key = key;
         user->name = span (copy, name.size);
-        record_key_user (&self->key, name);
-        err_t err;
-        if (record_get (self->kv, FAMILY_USERS, str_span (&self->key), &record_user_shape, &user->record, &self->value,
-                        &err) == -1)
-            log_write (LOG_ERROR, "record_unreadable", NULL, "%s", err.message);
         map_put (&self->users, user);
     }
     return self->last_user = user;
 }
 
+static int load_users (core_t *self, err_t *err)
+{
+    kv_iter_t *iter = kv_iterate (self->kv, FAMILY_USERS);
+    int rc = 0;
+    for (iter->ops->seek (iter, SPAN_EMPTY); rc == 0 && iter->ops->valid (iter); iter->ops->step (iter, true)) {
+        span_t name, rest;
+        record_user_t record;
+        if (record_key_parse (iter->ops->key (iter), &name, &rest) == -1)
+            rc = err_set (err, ERR_CORRUPT, "a key of the users family is damaged");
+        else if ((rc = codec_decode (&record_user_shape, iter->ops->value (iter), &record, err)) == 0)
+            core_user (self, name)->record = record;
+    }
+    if (rc == 0)
+        rc = iter->ops->check (iter, err);
+    kv_iter_destroy (&iter);
+    return rc;
+}
+
 void core_user_dirty (core_t *self, user_t *user)
 {
+    if (!user->dirty) {
+        user->next_dirty = self->dirty_users;
+        self->dirty_users = user;
+    }
     user->dirty = true;
     user->queue_changed = true;
 }
 
 static void save_users (core_t *self)
 {
-    user_t *user;
-    for (size_t at = 0; (user = map_next (&self->users, &at));)
-        if (user->dirty) {
-            record_key_user (&self->key, user->name);
-            record_put (self->kv, FAMILY_USERS, str_span (&self->key), &record_user_shape, &user->record);
-            user->dirty = false;
-        }
+    for (user_t *user; (user = self->dirty_users);) {
+        self->dirty_users = user->next_dirty;
+        record_key_user (&self->key, user->name);
+        record_put (self->kv, FAMILY_USERS, str_span (&self->key), &record_user_shape, &user->record);
+        user->dirty = false;
+    }
 }
 
 uint64_t core_random (core_t *self, uint64_t below)
@@ -158,6 +177,63 @@ void out_clear (out_t *out)
     out->frame_count = 0;
 }
 
+/*  --- files that are to go: written down with what makes them useless, so that a crash cannot leave them --- */
+
+#define UNLINK_PREFIX "unlink "
+
+static void unlink_key (core_t *self, span_t path)
+{
+    str_clear (&self->key);
+    str_text (&self->key, UNLINK_PREFIX);
+    str_add (&self->key, path);
+}
+
+static void put_unlink (core_t *self, span_t path)
+{
+    out_t *out = core_out (self, OUT_UNLINK);
+    out->frames[out->frame_count++] = buf_copy (path);
+}
+
+void core_unlink (core_t *self, span_t path)
+{
+    unlink_key (self, path);
+    kv_put (self->kv, FAMILY_META, str_span (&self->key), SPAN_EMPTY);
+    put_unlink (self, path);
+}
+
+void core_unlinked (core_t *self, span_t path)
+{
+    unlink_key (self, path);
+    kv_delete (self->kv, FAMILY_META, str_span (&self->key));
+}
+
+void core_keep_file (core_t *self, span_t path)
+{
+    core_unlinked (self, path);
+    for (size_t i = self->out_first; i < self->out_count; i++) {
+        out_t *out = &self->outbox[i];
+        if (out->kind != OUT_UNLINK || !span_eq (buf_span (out->frames[0]), path))
+            continue;
+        out_clear (out);
+        memmove (out, out + 1, (--self->out_count - i--) * sizeof *out);
+    }
+}
+
+static int load_unlinks (core_t *self, err_t *err)
+{
+    span_t prefix = SPAN_LIT (UNLINK_PREFIX);
+    kv_iter_t *iter = kv_iterate (self->kv, FAMILY_META);
+    for (iter->ops->seek (iter, prefix); iter->ops->valid (iter); iter->ops->step (iter, true)) {
+        span_t key = iter->ops->key (iter);
+        if (key.size < prefix.size || memcmp (key.data, prefix.data, prefix.size) != 0)
+            break;
+        put_unlink (self, span (key.data + prefix.size, key.size - prefix.size));
+    }
+    int rc = iter->ops->check (iter, err);
+    kv_iter_destroy (&iter);
+    return rc;
+}
+
 /*  --- start and stop --- */
 
 static int load_meta (core_t *self, err_t *err)
@@ -193,7 +269,8 @@ core_t *core_new (const core_config_t *config, kv_t *kv, uint64_t mono_ms, uint6
     core_begin (self, mono_ms, wall_ms);
     self->check_at = mono_ms + config->beat_ms;
     self->rate_at = mono_ms + RATE_MS;
-    if (load_meta (self, err) == -1 || task_load_all (self, err) == -1 || purge_load_all (self, err) == -1)
+    if (load_meta (self, err) == -1 || load_users (self, err) == -1 || task_load_all (self, err) == -1 ||
+        purge_load_all (self, err) == -1 || load_unlinks (self, err) == -1)
         core_destroy (&self);
     return self;
 }
@@ -230,9 +307,12 @@ void core_destroy (core_t **self_p)
         str_free (&self->topics[i]);
     free (self->topics);
     free (self->topic_uses);
-    for (size_t i = 0; i < self->question_count; i++)
-        frames_clear (&self->questions[i].in);
-    free (self->questions);
+    core_questions_done (&self->questions, self->questions.count);
+    core_questions_done (&self->retries, self->retries.count);
+    core_questions_done (&self->replays, self->replays.count);
+    free (self->questions.items);
+    free (self->retries.items);
+    free (self->replays.items);
     str_free (&self->expired_to);
     str_free (&self->key);
     str_free (&self->value);
@@ -257,20 +337,41 @@ void core_begin (core_t *self, uint64_t mono_ms, uint64_t wall_ms)
     self->wall = wall_ms;
 }
 
-static void keep_question (core_t *self, const frames_t *in)
+void core_question (core_t *self, question_list_t *list, const frames_t *in)
 {
-    if (self->question_count == self->question_room) {
-        self->question_room = self->question_room ? self->question_room * 2 : 16;
-        self->questions = realloc (self->questions, self->question_room * sizeof *self->questions);
-        if (!self->questions)
+    if (list->count == list->room) {
+        list->room = list->room ? list->room * 2 : 16;
+        list->items = realloc (list->items, list->room * sizeof *list->items);
+        if (!list->items)
             abort ();
     }
-    frames_t *kept = &self->questions[self->question_count++].in;
-    *kept = *in; /* spans of msg point into the header, which is kept too */
-    buf_ref (kept->route);
-    buf_ref (kept->header);
-    for (size_t i = 0; i < kept->payload_count; i++)
-        buf_ref (kept->payload[i]);
+    question_t *question = &list->items[list->count++];
+    *question = (question_t){ .in = *in }; /* spans of msg point into the header, which is kept too */
+    buf_ref (in->route);
+    buf_ref (in->header);
+    for (size_t i = 0; i < in->payload_count; i++)
+        buf_ref (in->payload[i]);
+}
+
+void core_questions_done (question_list_t *list, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        frames_clear (&list->items[i].in);
+        str_free (&list->items[i].from);
+        str_free (&list->items[i].text);
+    }
+    list->count -= count;
+    if (list->count)
+        memmove (list->items, list->items + count, list->count * sizeof *list->items);
+}
+
+/*  Bounded: a flood of long lists must not hold up the jobs of a turn. */
+static void answer_questions (core_t *self)
+{
+    size_t done = 0, looked_at = 0;
+    while (done < self->questions.count && looked_at < QUESTIONS_SCAN)
+        looked_at += listing_answer (self, &self->questions.items[done++].in);
+    core_questions_done (&self->questions, done);
 }
 
 int core_input (core_t *self, const frames_t *in, err_t *err)
@@ -284,7 +385,7 @@ int core_input (core_t *self, const frames_t *in, err_t *err)
     case WIRE_KIND_DOCUMENT_LIST: /* these read ranges, which do not see the pending batch */
     case WIRE_KIND_TASK_LIST:
     case WIRE_KIND_TASK_EVENTS:
-        keep_question (self, in);
+        core_question (self, &self->questions, in);
         return 0;
     default:
         return requests_input (self, in, err);
@@ -320,7 +421,10 @@ void core_subscription (core_t *self, span_t topic, bool on)
         self->topic_count++;
     }
     self->topic_uses[i]++;
-    events_replay (self, topic);
+    core_question (self, &self->replays, &(frames_t){ 0 });
+    question_t *replay = &self->replays.items[self->replays.count - 1];
+    str_add (&replay->text, topic);
+    replay->stamp = self->stamp;
 }
 
 static void due (core_t *self)
@@ -336,8 +440,7 @@ static void due (core_t *self)
         jobs_check_workers (self);
     }
     if (self->now >= self->expire_at) {
-        self->expire_at = self->now + EXPIRE_MS;
-        requests_expire (self);
+        self->expire_at = self->now + (requests_expire (self) ? EXPIRE_MS : EXPIRE_STEP_MS);
     }
     if (self->now >= self->rate_at) {
         self->rate_at = self->now + RATE_MS;
@@ -348,7 +451,10 @@ static void due (core_t *self)
 uint64_t core_dispatch (core_t *self)
 {
     due (self);
+    requests_retry (self);
     jobs_dispatch (self);
+    if (self->questions.count || self->retries.count || self->replays.count)
+        return self->now; /* the turn after this one goes on with them */
     const ready_node_t *node = ready_first (&self->backoff);
     uint64_t next = self->check_at < self->rate_at ? self->check_at : self->rate_at;
     return node && node->rank < next ? node->rank : next;
@@ -361,10 +467,7 @@ int core_commit (core_t *self, err_t *err)
     self->sync = false;
     if (kv_commit (self->kv, sync, err) == -1)
         return -1;
-    for (size_t i = 0; i < self->question_count; i++) {
-        listing_answer (self, &self->questions[i].in);
-        frames_clear (&self->questions[i].in);
-    }
-    self->question_count = 0;
+    answer_questions (self);
+    events_replay_some (self);
     return 0;
 }

@@ -24,7 +24,7 @@ typedef struct {
     uint64_t memory_bytes; /* columns in memory at once: beyond it nothing new is dispatched */
     uint32_t window;       /* segments of one task between extract and storage */
     uint32_t small_bytes;  /* a worker may hold more than two jobs while together they are below this */
-    uint32_t batch_bytes;    /* the same for storage, which commits all it has at once */
+    uint32_t batch_bytes;  /* the same for storage, which commits all it has at once */
     uint32_t tries_max;    /* genuine failures of one segment at one stage */
     uint32_t losses_max;   /* times its worker may vanish under it */
     uint32_t backoff_ms;   /* of the first retry; doubles, full jitter */
@@ -54,6 +54,9 @@ void core_worker_gone (core_t *self, uuid_t worker);
 
 /*  A subscriber appeared or left at the feed, with this topic prefix. */
 void core_subscription (core_t *self, span_t topic, bool on);
+
+/*  A file of OUT_UNLINK is gone. */
+void core_unlinked (core_t *self, span_t path);
 
 /*  New work is refused with this error (ERR_DISK_FULL, ERR_DRAINING) until set back to ERR_NONE. */
 void core_refuse (core_t *self, err_code_t code);

@@ -6,6 +6,8 @@
 
 #define HISTORY_FLUSH_BYTES (16u << 10)
 #define REPLAY_MAX          10000u /* live tasks shown to a new subscriber */
+#define REPLAY_SCAN         1000u  /* live tasks looked at in one turn */
+#define TASK_TOPIC          "task."
 
 static const char *const feed_names[] = {
 #define FEED_EVENT_NAME(sym, name) name,
@@ -30,7 +32,7 @@ static void task_topic (str_t *topic, span_t user, uuid_t task)
 {
     char text[UUID_TEXT];
     uuid_text (task, text);
-    str_text (topic, "task.");
+    str_text (topic, TASK_TOPIC);
     str_add (topic, user);
     str_char (topic, '.');
     str_text (topic, text);
@@ -75,6 +77,7 @@ static void show (core_t *self, const user_t *user, uint64_t seq, feed_event_t e
 uint64_t events_publish (core_t *self, user_t *user, feed_event_t event, uuid_t task, const record_task_t *view)
 {
     uint64_t seq = ++user->record.seq;
+    self->stamp++;
     core_user_dirty (self, user);
     if (self->topic_count)
         show (self, user, seq, event, self->wall, task, view, false);
@@ -87,28 +90,89 @@ void events_task (core_t *self, task_t *task, feed_event_t event)
     task_view (self, task, &view);
     task->last_event = (uint8_t)event;
     task->last_seq = events_publish (self, task->user, event, task->id, &view);
+    task->last_stamp = self->stamp;
+}
+
+/*  --- what new subscribers are shown --- */
+
+/*  Unless the subscriber has heard it already. */
+static void show_last (core_t *self, const question_t *question, const task_t *task)
+{
+    if (task->last_stamp > question->stamp)
+        return;
+    record_task_t view;
+    task_view (self, task, &view);
+    show (self, task->user, task->last_seq, (feed_event_t)task->last_event, task->updated_at, task->id, &view, true);
+}
+
+/*  Where in the topic `task.<user>.<task>` the task's id begins; 0 when the prefix does not reach that far. */
+static size_t topic_id_at (span_t topic)
+{
+    size_t at = topic.size;
+    while (at > sizeof TASK_TOPIC - 1 && topic.data[at - 1] != '.')
+        at--;
+    return at > sizeof TASK_TOPIC - 1 ? at : 0;
+}
+
+/*  Shows some of what matches; false when there is more to look at. */
+static bool replay (core_t *self, question_t *question, size_t *budget)
+{
+    span_t topic = str_span (&question->text);
+    size_t id_at = topic_id_at (topic);
+    uuid_t id;
+    if (!starts_with (topic, SPAN_LIT (TASK_TOPIC)) && !starts_with (SPAN_LIT (TASK_TOPIC), topic))
+        return true;
+    if (id_at && uuid_parse (span (topic.data + id_at, topic.size - id_at), &id) == 0) {
+        const task_t *task = map_get (&self->tasks, id);
+        --*budget;
+        if (task && span_eq (task->user->name, span (topic.data + sizeof TASK_TOPIC - 1, id_at - sizeof TASK_TOPIC)))
+            show_last (self, question, task);
+        return true;
+    }
+    str_t prefix = STR_INIT, name = STR_INIT;
+    if (id_at && id_at == topic.size)
+        record_key_user (&prefix, span (topic.data + sizeof TASK_TOPIC - 1, id_at - sizeof TASK_TOPIC));
+    kv_iter_t *iter = kv_iterate (self->kv, FAMILY_LIVE);
+    bool end = false;
+    iter->ops->seek (iter, str_span (question->from.size ? &question->from : &prefix));
+    for (; *budget > 0; iter->ops->step (iter, true), --*budget) {
+        span_t key = iter->ops->valid (iter) ? iter->ops->key (iter) : SPAN_EMPTY, user, rest;
+        end = !key.size || !starts_with (key, str_span (&prefix)) || question->number == REPLAY_MAX;
+        if (end)
+            break;
+        if (span_eq (key, str_span (&question->from)))
+            continue;
+        str_clear (&question->from);
+        str_add (&question->from, key);
+        if (record_key_parse (key, &user, &rest) == -1 || rest.size != UUID_SIZE)
+            continue;
+        const task_t *task = map_get (&self->tasks, record_key_id (rest));
+        if (!task)
+            continue;
+        str_clear (&name);
+        task_topic (&name, task->user->name, task->id);
+        if (starts_with (str_span (&name), topic)) {
+            show_last (self, question, task);
+            question->number++;
+        }
+    }
+    kv_iter_destroy (&iter);
+    str_free (&prefix);
+    str_free (&name);
+    return end;
 }
 
 /*  The feed cannot speak to one subscriber alone, so all who match hear it again: it is marked as a replay and keeps
  *  its old number. */
-void events_replay (core_t *self, span_t topic)
+void events_replay_some (core_t *self)
 {
-    str_t name = STR_INIT;
-    task_t *task;
-    size_t shown = 0;
-    for (size_t at = 0; shown < REPLAY_MAX && (task = map_next (&self->tasks, &at));) {
-        str_clear (&name);
-        task_topic (&name, task->user->name, task->id);
-        if (!starts_with (str_span (&name), topic))
-            continue;
-        record_task_t view;
-        task_view (self, task, &view);
-        show (self, task->user, task->last_seq, (feed_event_t)task->last_event, task->updated_at, task->id, &view,
-              true);
-        shown++;
-    }
-    str_free (&name);
+    size_t done = 0, budget = REPLAY_SCAN;
+    while (done < self->replays.count && budget > 0 && replay (self, &self->replays.items[done], &budget))
+        done++;
+    core_questions_done (&self->replays, done);
 }
+
+/*  --- how the queue is --- */
 
 void events_queue (core_t *self)
 {

@@ -39,7 +39,7 @@ static core_worker_t *worker_add (core_t *self, const wire_hello_t *hello)
     out->pid = hello->pid;
     out->frames[out->frame_count++] = buf_copy (hello->endpoint);
     out->frames[out->frame_count++] = buf_copy (hello->host);
-    wire_msg_t msg = { .kind = WIRE_KIND_WELCOME, .welcome = { self->meta.epoch, self->config.beat_ms } };
+    wire_msg_t msg = { .kind = WIRE_KIND_WELCOME, .welcome = { self->meta.epoch, self->config.beat_ms, 1 } };
     core_send_worker (self, worker, &msg, NULL);
     log_write (LOG_INFO, "worker_joined", &(log_where_t){ .stage = stage_name (worker->stage) },
                "worker %s of %s joined, pid %llu", worker->name, stage_name (worker->stage),
@@ -84,9 +84,9 @@ void jobs_worker_gone (core_t *self, core_worker_t *worker, const char *why)
     *at = worker->next;
     while (worker->first) {
         self->lost_jobs++;
-        /* Only the oldest can have been running; the others were waiting behind it and are not to blame. */
+        /* Only the oldest can have been running, and is to blame: but an extract worker has several in hand. */
         job_t *job = worker->last;
-        if (job == worker->first)
+        if (job == worker->first || worker->stage == STAGE_EXTRACT)
             unit_failed (self, job, span_str (err_name (ERR_WORKER_LOST)), span_str (why), true);
         else {
             unit_t *unit = job->unit;
@@ -127,7 +127,8 @@ static core_worker_t *pick_worker (core_t *self, stage_t stage)
             continue;
         /* One running and one waiting; more only while all of it together is small. Nothing waits behind a long
          * extraction while another worker may become free. */
-        bool small = worker->held_bytes < (stage == STAGE_STORAGE ? self->config.batch_bytes : self->config.small_bytes);
+        bool small =
+            worker->held_bytes < (stage == STAGE_STORAGE ? self->config.batch_bytes : self->config.small_bytes);
         if (worker->held >= (stage == STAGE_EXTRACT ? 1u : 2u) && !small)
             continue;
         if (!best || worker->held < best->held)
@@ -361,6 +362,7 @@ static void segment_failed (core_t *self, segment_t *segment, span_t code, span_
     str_clear (&run->error_message);
     str_add (&run->error_message, message);
     run->failed++;
+    segment->failed = true;
     run_segment_finished (self, run, segment);
     run_check_end (self, run);
 }
@@ -370,9 +372,12 @@ static void unit_failed (core_t *self, job_t *job, span_t code, span_t message, 
 {
     unit_t *unit = job->unit;
     task_t *task = job->task;
+    char code_name[64];
+    snprintf (code_name, sizeof code_name, "%.*s", SPAN_ARG (code));
+    err_class_t class = err_class (err_code (code_name));
     if (task) {
-        if (job->final && !lost)
-            task->committing = false; /* storage says that it did not */
+        if (job->final && !lost && class == ERR_REJECT)
+            task->committing = false; /* storage says that it did not; of its other troubles nobody knows */
         events_note (self, task, lost ? "lost" : "failed", job, code, message, 0);
         events_flush (self, task); /* what went wrong shall be known also after a crash */
         task_save (self, task);
@@ -387,11 +392,9 @@ static void unit_failed (core_t *self, job_t *job, span_t code, span_t message, 
                "%.*s: %.*s", SPAN_ARG (code), SPAN_ARG (message));
     job_free (self, job);
 
-    /* Storage failing is never the document's fault: what was extracted waits until storage is well again. */
-    bool blameless = stage == STAGE_STORAGE;
-    char code_name[64];
-    snprintf (code_name, sizeof code_name, "%.*s", SPAN_ARG (code));
-    bool retry = blameless || err_class (err_code (code_name)) == ERR_RETRY;
+    /* A storage in trouble is never the document's fault: what was extracted waits until it is well again. */
+    bool blameless = stage == STAGE_STORAGE && (lost || class == ERR_RETRY);
+    bool retry = class == ERR_RETRY;
     if (lost)
         retry = ++unit->losses <= self->config.losses_max || blameless;
     else if (unit->tries < UINT8_MAX)
@@ -401,8 +404,10 @@ static void unit_failed (core_t *self, job_t *job, span_t code, span_t message, 
             unit_ready (self, unit);
         else
             unit_wait (self, unit, self->now + backoff (self, unit->tries));
-        if (task)
+        if (task) {
             events_task (self, task, FEED_RETRYING);
+            task_save (self, task);
+        }
         return;
     }
     if (!task)
@@ -428,15 +433,6 @@ static void set_text (str_t *text, span_t value)
     str_add (text, value);
 }
 
-static void add_warnings (run_t *run, span_t warnings)
-{
-    if (!warnings.size)
-        return;
-    if (run->warnings.size)
-        str_char (&run->warnings, ',');
-    str_add (&run->warnings, warnings);
-}
-
 static int extract_result (core_t *self, job_t *job, const wire_result_t *result, buf_t *columns[COLUMN_COUNT],
                            err_t *err)
 {
@@ -445,7 +441,7 @@ static int extract_result (core_t *self, job_t *job, const wire_result_t *result
     set_text (&run->metadata, result->metadata);
     if (result->columns && run_add_segment (self, run, result, columns, err) == -1)
         return -1;
-    add_warnings (run, result->warnings);
+    run_add_warnings (run, result->warnings);
     if (result->outcome == RESULT_PART) {
         jobs_ack (self, job, result->segment, run->limit);
         run_progress (self, run);
@@ -475,7 +471,7 @@ static void segment_result (core_t *self, job_t *job, segment_t *segment, const 
             segment->columns[i] = buf_ref (columns[i]);
             self->memory_bytes += buf_size (columns[i]);
         }
-    add_warnings (run, result->warnings);
+    run_add_warnings (run, result->warnings);
     run->stage_done++;
     segment->unit.tries = 0;
     segment->unit.losses = 0;
@@ -600,7 +596,7 @@ int jobs_input (core_t *self, const frames_t *in, err_t *err)
     if (!worker)
         worker = worker_add (self, &hello);
     else if (msg->kind == WIRE_KIND_HELLO || msg->beat.epoch != self->meta.epoch) {
-        wire_msg_t welcome = { .kind = WIRE_KIND_WELCOME, .welcome = { self->meta.epoch, self->config.beat_ms } };
+        wire_msg_t welcome = { .kind = WIRE_KIND_WELCOME, .welcome = { self->meta.epoch, self->config.beat_ms, 0 } };
         core_send_worker (self, worker, &welcome, NULL);
     }
     worker->seen_ms = self->now;

@@ -339,7 +339,7 @@ out:
     return rc;
 }
 
-void listing_answer (core_t *self, const frames_t *in)
+size_t listing_answer (core_t *self, const frames_t *in)
 {
     const wire_msg_t *msg = &in->msg;
     page_t page = { .core = self };
@@ -369,4 +369,5 @@ void listing_answer (core_t *self, const frames_t *in)
     else
         core_reply_error (self, in->route, msg->task_list.req, &err);
     str_free (&page.body);
+    return page.scanned + page.items;
 }

@@ -9,6 +9,7 @@
 #define DEFAULT_PRIORITY 5u
 #define IDEMPOTENCY_MS   (24u * 3600u * 1000u)
 #define EXPIRE_SCAN      1000
+#define RETRY_SCAN       1000u    /* failed tasks looked at in one turn */
 #define PENDING_MAX      4000000u /* of one user; each costs the broker about 200 bytes of memory */
 
 /*  Who asked, and how to answer. */
@@ -18,6 +19,34 @@ typedef struct {
     user_t *user;
     span_t idem_key, idem_hash;
 } asker_t;
+
+/*  All requests start with the same two fields; some have a key against doing things twice. */
+static asker_t asker_of (core_t *self, const frames_t *in)
+{
+    const wire_msg_t *msg = &in->msg;
+    asker_t asker = { .route = in->route, .req = msg->task_get.req, .user = core_user (self, msg->task_get.user) };
+    switch (msg->kind) {
+    case WIRE_KIND_SUBMIT:
+        asker.idem_key = msg->submit.idem_key;
+        asker.idem_hash = msg->submit.idem_hash;
+        break;
+    case WIRE_KIND_TASK_CREATE:
+        asker.idem_key = msg->task_create.idem_key;
+        asker.idem_hash = msg->task_create.idem_hash;
+        break;
+    case WIRE_KIND_TASK_PROCESS:
+        asker.idem_key = msg->task_process.idem_key;
+        asker.idem_hash = msg->task_process.idem_hash;
+        break;
+    case WIRE_KIND_QUARANTINE_RETRY:
+        asker.idem_key = msg->quarantine_retry.idem_key;
+        asker.idem_hash = msg->quarantine_retry.idem_hash;
+        break;
+    default:
+        break;
+    }
+    return asker;
+}
 
 /*  --- answers, first and repeated --- */
 
@@ -68,8 +97,8 @@ static bool answered_before (core_t *self, const asker_t *asker)
 }
 
 /*  First answers are kept for a day: a client that retries does so within minutes. A bounded walk, that goes on where
- *  the last one stopped. */
-void requests_expire (core_t *self)
+ *  the last one stopped; true when it came to the end. */
+bool requests_expire (core_t *self)
 {
     kv_iter_t *iter = kv_iterate (self->kv, FAMILY_IDEMPOTENCY);
     iter->ops->seek (iter, str_span (&self->expired_to));
@@ -83,9 +112,11 @@ void requests_expire (core_t *self)
         str_clear (&self->expired_to);
         str_add (&self->expired_to, key);
     }
-    if (!iter->ops->valid (iter))
+    bool end = !iter->ops->valid (iter);
+    if (end)
         str_clear (&self->expired_to); /* from the start next time */
     kv_iter_destroy (&iter);
+    return end;
 }
 
 /*  --- look-ups --- */
@@ -201,13 +232,36 @@ out:
     str_free (&bytes);
 }
 
+static void upload_path (const core_t *self, const asker_t *asker, span_t hash_bytes, str_t *path)
+{
+    hash_t hash;
+    memcpy (hash.bytes, hash_bytes.data, HASH_SIZE);
+    blob_path (path, self->config.data_dir, asker->user->name, hash);
+}
+
+/*  The file of an upload that came to nothing goes, unless a document of the same content has it. */
+static void drop_upload (core_t *self, const asker_t *asker, const wire_submit_t *msg)
+{
+    if (!msg->in_file || msg->hash.size != HASH_SIZE)
+        return;
+    record_key_bytes (&self->key, asker->user->name, msg->hash);
+    if (kv_get (self->kv, FAMILY_HASHES, str_span (&self->key), &self->value, NULL) != 0)
+        return;
+    str_t path = STR_INIT;
+    upload_path (self, asker, msg->hash, &path);
+    core_unlink (self, str_span (&path));
+    str_free (&path);
+}
+
 static void on_submit (core_t *self, const asker_t *asker, const frames_t *in)
 {
     const wire_submit_t *msg = &in->msg.submit;
     user_t *user = asker->user;
     err_t err;
-    if (answered_before (self, asker))
+    if (answered_before (self, asker)) {
+        drop_upload (self, asker, msg);
         return;
+    }
     bool sane = msg->hash.size == HASH_SIZE && !uuid_is_null (msg->document) &&
                 (msg->in_file ||
                  (in->payload_count == 1 && buf_size (in->payload[0]) == msg->bytes && msg->bytes <= BLOB_INLINE_MAX));
@@ -217,6 +271,7 @@ static void on_submit (core_t *self, const asker_t *asker, const frames_t *in)
         return;
     }
     if (check_new_work (self, user, msg->priority, &err) == -1) {
+        drop_upload (self, asker, msg);
         refuse (self, asker, &err);
         return;
     }
@@ -234,6 +289,11 @@ static void on_submit (core_t *self, const asker_t *asker, const frames_t *in)
     if (!msg->in_file) {
         record_key (&self->key, user->name, msg->document);
         kv_put (self->kv, FAMILY_BLOBS, str_span (&self->key), buf_span (in->payload[0]));
+    } else { /* a document of the same content may have been deleted in this very turn */
+        str_t path = STR_INIT;
+        upload_path (self, asker, msg->hash, &path);
+        core_keep_file (self, str_span (&path));
+        str_free (&path);
     }
     record_document_t document = { .filename = msg->filename,
                                    .media_type = msg->media_type,
@@ -279,9 +339,7 @@ static void on_document_blob (core_t *self, const asker_t *asker, const frames_t
     }
     wire_reply_t reply = { .req = asker->req, .status = 200 };
     if (document.in_file) {
-        hash_t hash;
-        memcpy (hash.bytes, document.hash.data, HASH_SIZE);
-        blob_path (&path, self->config.data_dir, asker->user->name, hash);
+        upload_path (self, asker, document.hash, &path);
         reply.path = str_span (&path);
     } else {
         record_key (&self->key, asker->user->name, id);
@@ -344,12 +402,10 @@ static void on_document_delete (core_t *self, const asker_t *asker, const frames
     record_key_bytes (&self->key, user->name, document.hash);
     kv_delete (self->kv, FAMILY_HASHES, str_span (&self->key));
     if (document.in_file) {
-        hash_t hash;
-        memcpy (hash.bytes, document.hash.data, HASH_SIZE);
         str_t path = STR_INIT;
-        blob_path (&path, self->config.data_dir, user->name, hash);
-        out_t *out = core_out (self, OUT_UNLINK);
-        out->frames[out->frame_count++] = core_str_buf (&path);
+        upload_path (self, asker, document.hash, &path);
+        core_unlink (self, str_span (&path));
+        str_free (&path);
     }
     record_key (&self->key, user->name, id);
     if (!document.in_file)
@@ -536,52 +592,81 @@ static bool in_list (span_t list, span_t word)
     return false;
 }
 
-#define RETRY_SCAN_MAX 10000u /* failed tasks replayed by one request; the answer says how many, so it can go on */
+/*  Replays the task if it is failed and the filter takes it; says whether it did. */
+static bool retry_one (core_t *self, const asker_t *asker, const wire_quarantine_retry_t *filter, uuid_t id)
+{
+    record_task_t record;
+    str_t bytes = STR_INIT;
+    bool taken = get_ended (self, asker->user, id, &record, &bytes, NULL) == 0 && record.status == TASK_FAILED &&
+                 (uuid_is_null (filter->document) || uuid_eq (filter->document, record.document)) &&
+                 (!filter->error_codes.size || in_list (filter->error_codes, record.error_code)) &&
+                 task_replay (self, asker->user, id, NULL) == 0;
+    str_free (&bytes);
+    return taken;
+}
+
+static void retry_answer (core_t *self, const asker_t *asker, uint64_t retried)
+{
+    str_t body = STR_INIT;
+    str_char (&body, '{');
+    str_key_u64 (&body, "retried", retried);
+    str_char (&body, '}');
+    answer (self, asker, 202, SPAN_EMPTY, &body);
+}
 
 static void on_quarantine_retry (core_t *self, const asker_t *asker, const frames_t *in)
 {
     const wire_quarantine_retry_t *msg = &in->msg.quarantine_retry;
-    str_t prefix = STR_INIT, body = STR_INIT, bytes = STR_INIT;
     err_t err;
-    uint64_t retried = 0;
     if (answered_before (self, asker))
         return;
-    if (check_new_work (self, asker->user, DEFAULT_PRIORITY, &err) == -1) {
+    if (check_new_work (self, asker->user, DEFAULT_PRIORITY, &err) == -1)
         refuse (self, asker, &err);
-        return;
-    }
-    record_key_user (&prefix, asker->user->name);
-    char status = TASK_FAILED;
-    str_add (&prefix, span (&status, 1));
-    kv_iter_t *iter = kv_iterate (self->kv, FAMILY_ENDED);
-    for (iter->ops->seek (iter, str_span (&prefix)); iter->ops->valid (iter) && retried < RETRY_SCAN_MAX;
-         iter->ops->step (iter, true)) {
-        span_t key = iter->ops->key (iter);
-        if (key.size != prefix.size + UUID_SIZE || memcmp (key.data, prefix.data, prefix.size) != 0)
-            break;
-        uuid_t id = record_key_id (span (key.data + prefix.size, UUID_SIZE));
-        record_task_t record;
-        if (get_ended (self, asker->user, id, &record, &bytes, NULL) == -1 || record.status != TASK_FAILED)
-            continue;
-        if ((!uuid_is_null (msg->task) && !uuid_eq (msg->task, id)) ||
-            (!uuid_is_null (msg->document) && !uuid_eq (msg->document, record.document)) ||
-            (msg->error_codes.size && !in_list (msg->error_codes, record.error_code)))
-            continue;
-        if (task_replay (self, asker->user, id, NULL) == 0)
-            retried++;
-    }
-    kv_iter_destroy (&iter);
-    if (!retried && !uuid_is_null (msg->task)) {
+    else if (uuid_is_null (msg->task))
+        core_question (self, &self->retries, in); /* there may be many: some a turn */
+    else if (retry_one (self, asker, msg, msg->task))
+        retry_answer (self, asker, 1);
+    else {
         err_set (&err, ERR_NOT_FOUND, "there is no such task in quarantine");
         refuse (self, asker, &err);
-    } else {
-        str_char (&body, '{');
-        str_key_u64 (&body, "retried", retried);
-        str_char (&body, '}');
-        answer (self, asker, 202, SPAN_EMPTY, &body);
     }
+}
+
+/*  True when all failed tasks of the user were looked at. */
+static bool retry_some (core_t *self, question_t *question, const asker_t *asker)
+{
+    str_t prefix = STR_INIT;
+    record_key_user (&prefix, asker->user->name);
+    str_char (&prefix, (char)TASK_FAILED);
+    kv_iter_t *iter = kv_iterate (self->kv, FAMILY_ENDED);
+    bool end = false;
+    iter->ops->seek (iter, str_span (question->from.size ? &question->from : &prefix));
+    for (uint32_t looked_at = 0; looked_at < RETRY_SCAN; looked_at++, iter->ops->step (iter, true)) {
+        span_t key = iter->ops->valid (iter) ? iter->ops->key (iter) : SPAN_EMPTY;
+        end = key.size != prefix.size + UUID_SIZE || memcmp (key.data, prefix.data, prefix.size) != 0 ||
+              asker->user->pending >= PENDING_MAX;
+        if (end)
+            break;
+        str_clear (&question->from);
+        str_add (&question->from, key);
+        question->number += retry_one (self, asker, &question->in.msg.quarantine_retry,
+                                       record_key_id (span (key.data + prefix.size, UUID_SIZE)));
+    }
+    kv_iter_destroy (&iter);
     str_free (&prefix);
-    str_free (&bytes);
+    return end;
+}
+
+void requests_retry (core_t *self)
+{
+    if (!self->retries.count)
+        return;
+    question_t *question = &self->retries.items[0];
+    asker_t asker = asker_of (self, &question->in);
+    if (!retry_some (self, question, &asker))
+        return;
+    retry_answer (self, &asker, question->number);
+    core_questions_done (&self->retries, 1);
 }
 
 /*  --- the whole --- */
@@ -641,31 +726,9 @@ int requests_input (core_t *self, const frames_t *in, err_t *err)
     handler_fn *handler = handlers[msg->kind];
     if (!handler || !in->route)
         return err_set (err, ERR_PROTOCOL, "a broker has no use for %s", wire_shape (msg->kind)->name);
-    /* All requests start with the same two fields. */
-    asker_t asker = { .route = in->route, .req = msg->task_get.req };
     if (msg->task_get.user.size == 0 || msg->task_get.user.size > 128)
         return err_set (err, ERR_PROTOCOL, "a request with a user name of %zu bytes", msg->task_get.user.size);
-    asker.user = core_user (self, msg->task_get.user);
-    switch (msg->kind) {
-    case WIRE_KIND_SUBMIT:
-        asker.idem_key = msg->submit.idem_key;
-        asker.idem_hash = msg->submit.idem_hash;
-        break;
-    case WIRE_KIND_TASK_CREATE:
-        asker.idem_key = msg->task_create.idem_key;
-        asker.idem_hash = msg->task_create.idem_hash;
-        break;
-    case WIRE_KIND_TASK_PROCESS:
-        asker.idem_key = msg->task_process.idem_key;
-        asker.idem_hash = msg->task_process.idem_hash;
-        break;
-    case WIRE_KIND_QUARANTINE_RETRY:
-        asker.idem_key = msg->quarantine_retry.idem_key;
-        asker.idem_hash = msg->quarantine_retry.idem_hash;
-        break;
-    default:
-        break;
-    }
+    asker_t asker = asker_of (self, in);
     handler (self, &asker, in);
     return 0;
 }

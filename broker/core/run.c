@@ -63,14 +63,14 @@ void run_free (core_t *self, run_t *run)
 void run_load (core_t *self, run_t *run, const record_resume_t *resume)
 {
     run->first = run->next = resume->segments;
-    run->failed = resume->failed;
+    run->failed = run->first_failed = resume->failed;
     run->stored = resume->segments >= resume->failed ? resume->segments - resume->failed : 0;
     run->first_text_bytes = run->text_bytes = resume->text_bytes;
     run->cursor = buf_copy (resume->cursor);
     run->first_cursor = buf_ref (run->cursor);
     run->permille = resume->permille;
-    run->chunks = resume->chunks;
-    run->embeddings = resume->embeddings;
+    run->chunks = run->first_chunks = resume->chunks;
+    run->embeddings = run->first_embeddings = resume->embeddings;
     run->stage_done = run->next * 3;
     run->touched_storage = true;
     run->cost_us = CHECKPOINT_COST_US; /* it was worth a checkpoint before */
@@ -87,15 +87,25 @@ uint32_t run_limit (const core_t *self, const run_t *run)
 
 void run_warn (run_t *run, span_t code, span_t message, const char *where)
 {
-    if (run->warnings.size > WARNINGS_MAX_BYTES)
+    str_t warning = STR_INIT;
+    str_char (&warning, '{');
+    str_key_str (&warning, "code", code);
+    str_key_str (&warning, "message", message);
+    str_key_str (&warning, "where", span_str (where));
+    str_char (&warning, '}');
+    run_add_warnings (run, str_span (&warning));
+    str_free (&warning);
+}
+
+void run_add_warnings (run_t *run, span_t warnings)
+{
+    /* What is done again after a restart warns again: once is enough. */
+    if (!warnings.size || run->warnings.size > WARNINGS_MAX_BYTES ||
+        (run->warnings.size && memmem (run->warnings.data, run->warnings.size, warnings.data, warnings.size)))
         return;
     if (run->warnings.size)
         str_char (&run->warnings, ',');
-    str_char (&run->warnings, '{');
-    str_key_str (&run->warnings, "code", code);
-    str_key_str (&run->warnings, "message", message);
-    str_key_str (&run->warnings, "where", span_str (where));
-    str_char (&run->warnings, '}');
+    str_add (&run->warnings, warnings);
 }
 
 int run_add_segment (core_t *self, run_t *run, const wire_result_t *result, buf_t *columns[COLUMN_COUNT], err_t *err)
@@ -142,13 +152,15 @@ static void checkpoint (core_t *self, run_t *run)
     task_t *task = run->task;
     if (run->cost_us < CHECKPOINT_COST_US || run->extract_done)
         return;
-    record_resume_t resume = { .segments = run->first,
-                               .failed = run->failed - run->bad_parts,
+    run->checkpointed = true;
+    record_resume_t resume = { .revision = task->revision,
+                               .segments = run->first,
+                               .failed = run->first_failed,
                                .text_bytes = run->first_text_bytes,
                                .cursor = buf_span (run->first_cursor),
                                .permille = run->permille,
-                               .chunks = run->chunks,
-                               .embeddings = run->embeddings,
+                               .chunks = run->first_chunks,
+                               .embeddings = run->first_embeddings,
                                .warnings = str_span (&run->warnings),
                                .media_type = str_span (&run->media_type),
                                .metadata = str_span (&run->metadata) };
@@ -167,6 +179,9 @@ void run_segment_finished (core_t *self, run_t *run, segment_t *segment)
         run->first_text_bytes = done->text_offset + done->text_bytes;
         buf_unref (&run->first_cursor);
         run->first_cursor = buf_ref (done->cursor);
+        run->first_chunks += done->failed ? 0 : done->chunks;
+        run->first_embeddings += done->failed ? 0 : done->embeddings;
+        run->first_failed += done->failed;
         segment_free (self, done);
         gone++;
     }
@@ -200,8 +215,8 @@ void run_progress (core_t *self, run_t *run)
     run->progress_at = self->now;
     task->progress = progress > 99 ? 99 : progress;
     task->updated_at = self->wall;
-    task_save (self, task);
     events_task (self, task, FEED_PROGRESS);
+    task_save (self, task);
 }
 
 void run_check_end (core_t *self, run_t *run)

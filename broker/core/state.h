@@ -31,11 +31,12 @@ typedef struct {
     job_t *job;      /* AT_WORKER */
 } unit_t;
 
-typedef struct {
+typedef struct user {
     uuid_t key; /* hash of the name: what the map finds it by */
     span_t name;
     record_user_t record;
-    bool dirty;         /* record changed in this turn */
+    bool dirty; /* record changed in this turn */
+    struct user *next_dirty;
     bool queue_changed; /* since the last queue event */
     uint64_t pending, processing;
     uint64_t ready[STAGE_COUNT], running[STAGE_COUNT];
@@ -49,6 +50,7 @@ typedef struct {
     task_t *task;
     uint32_t number;
     bool finished; /* stored, or failed for good; columns are gone */
+    bool failed;
     buf_t *columns[COLUMN_COUNT];
     uint64_t text_offset, text_bytes;
     uint32_t permille;
@@ -71,8 +73,10 @@ struct run {
     uint64_t text_bytes;     /* text before segment `next` */
     buf_t *first_cursor;     /* as cursor, for segment `first`: what is checkpointed */
     uint64_t first_text_bytes;
-    uint32_t permille; /* of the input that extract has read */
-    uint32_t limit;    /* what extract was last allowed */
+    uint32_t first_chunks, first_embeddings, first_failed; /* of the segments below `first` */
+    bool checkpointed;                                     /* there is a `work` record */
+    uint32_t permille;                                     /* of the input that extract has read */
+    uint32_t limit;                                        /* what extract was last allowed */
     bool extract_done, touched_storage, final_out;
     uint32_t storage_out; /* segments at storage now */
     uint64_t cost_us;
@@ -91,6 +95,7 @@ struct task {
     user_t *user;
     run_t *run;
     uint64_t order, created_at, updated_at, started_at, revision, last_seq;
+    uint64_t last_stamp; /* which of all events of this run was its last */
     uint32_t attempts, history;
     uint8_t status, priority, progress, stage, last_event;
     bool front;
@@ -128,10 +133,19 @@ struct core_worker {
     char name[9]; /* first 8 digits of the id: for histories */
 };
 
-/*  A request that reads ranges, answered after the commit. */
+/*  What reads ranges, which do not see the pending batch, and may take several turns. */
 typedef struct {
-    frames_t in;
+    frames_t in;     /* the request */
+    str_t text;      /* a replay: the topic */
+    str_t from;      /* key of the record looked at last; empty: none yet */
+    uint64_t number; /* of those that were taken */
+    uint64_t stamp;  /* a replay: events published when it was asked for */
 } question_t;
+
+typedef struct {
+    question_t *items; /* oldest first */
+    size_t count, room;
+} question_list_t;
 
 struct core {
     core_config_t config;
@@ -143,6 +157,7 @@ struct core {
     bool sync; /* something in this turn promises durability */
     map_t tasks, users;
     user_t *last_user; /* found last: most turns are about one user */
+    user_t *dirty_users;
     core_worker_t *workers;
     purge_t *purges;
     ready_t ready[STAGE_COUNT];
@@ -151,14 +166,16 @@ struct core {
     uint32_t active; /* runs */
     uint64_t memory_bytes;
     uint64_t stale_results, lost_jobs; /* counters */
+    uint64_t stamp;                    /* events published */
     uint64_t check_at, rate_at;
     str_t *topics; /* subscribed prefixes */
     uint32_t *topic_uses;
     size_t topic_count;
     out_t *outbox;
     size_t out_first, out_count, out_room;
-    question_t *questions;
-    size_t question_count, question_room;
+    question_list_t questions; /* lists, answered after the commit */
+    question_list_t retries;   /* of the quarantine */
+    question_list_t replays;   /* new subscribers, who are shown what lives */
     uint64_t random;
     uint64_t expire_at;
     str_t expired_to; /* key of the idempotency family where the next walk goes on */
@@ -174,13 +191,18 @@ void core_send_worker (core_t *self, const core_worker_t *worker, const wire_msg
 void core_reply (core_t *self, buf_t *route, const wire_reply_t *reply, buf_t *body, buf_t *bytes);
 void core_reply_error (core_t *self, buf_t *route, uint64_t req, const err_t *err);
 buf_t *core_str_buf (str_t *text); /* takes the string's memory */
+/*  A file of a document is to go when this turn is committed, whatever happens; it is needed after all. */
+void core_unlink (core_t *self, span_t path);
+void core_keep_file (core_t *self, span_t path);
+void core_question (core_t *self, question_list_t *list, const frames_t *in); /* appends; references what is in it */
+void core_questions_done (question_list_t *list, size_t count);               /* removes the oldest */
 
 /*  tasks.c: the lives of tasks */
 task_t *task_find (core_t *self, const user_t *user, uuid_t id);
 task_t *task_create (core_t *self, user_t *user, uuid_t id, record_document_t *document, uuid_t document_id,
                      uint8_t priority, span_t options); /* updates *document (not put) */
 void task_save (core_t *self, task_t *task);
-void task_committing (core_t *self, task_t *task); /* storage is about to be told to commit */
+void task_committing (core_t *self, task_t *task);       /* storage is about to be told to commit */
 int task_start (core_t *self, task_t *task, err_t *err); /* makes the run */
 void task_complete (core_t *self, task_t *task);
 void task_fail (core_t *self, task_t *task, span_t code, span_t message);
@@ -206,6 +228,8 @@ void run_segment_finished (core_t *self, run_t *run, segment_t *segment);
 void run_check_end (core_t *self, run_t *run); /* commits or fails the task when nothing is left to do */
 uint32_t run_limit (const core_t *self, const run_t *run);
 void run_warn (run_t *run, span_t code, span_t message, const char *where);
+void run_add_warnings (run_t *run,
+                       span_t warnings); /* JSON objects, comma-separated; those there already are not added */
 void run_progress (core_t *self, run_t *run);
 void segment_drop_columns (core_t *self, segment_t *segment);
 
@@ -229,8 +253,9 @@ void job_free (core_t *self, job_t *job);
 /*  events.c: the feed and the histories */
 #define FEED_EVENTS(X)                                                                                                 \
     X (CREATED, "created")                                                                                             \
-    X (STARTED, "started") X (PROGRESS, "progress") X (RETRYING, "retrying") X (COMPLETED, "completed")                \
-        X (FAILED, "failed") X (CANCELLED, "cancelled") X (DELETED, "deleted")
+    X (STARTED, "started")                                                                                             \
+    X (PROGRESS, "progress") X (RETRYING, "retrying") X (COMPLETED, "completed") X (FAILED, "failed")                  \
+        X (CANCELLED, "cancelled") X (DELETED, "deleted")
 typedef enum {
 #define FEED_EVENT_ENUM(sym, name) FEED_##sym,
     FEED_EVENTS (FEED_EVENT_ENUM)
@@ -240,7 +265,7 @@ typedef enum {
 uint64_t events_publish (core_t *self, user_t *user, feed_event_t event, uuid_t task, const record_task_t *view);
 void events_task (core_t *self, task_t *task, feed_event_t event); /* the same for a live task */
 void events_queue (core_t *self);                                  /* once a second */
-void events_replay (core_t *self, span_t topic);
+void events_replay_some (core_t *self); /* after the commit: shows new subscribers what lives, some at a time */
 /*  One line of a task's history. Any of the texts may be empty. */
 void events_note (core_t *self, task_t *task, const char *event, const job_t *job, span_t code, span_t message,
                   uint64_t cost_us);
@@ -255,7 +280,8 @@ void json_queue (core_t *self, str_t *out, const user_t *user); /* NULL: everyon
 
 /*  requests.c, listing.c: what gateways ask */
 int requests_input (core_t *self, const frames_t *in, err_t *err);
-void requests_expire (core_t *self); /* removes old first answers; once a minute */
-void listing_answer (core_t *self, const frames_t *in);
+bool requests_expire (core_t *self); /* removes old first answers; false: there is more to look at */
+void requests_retry (core_t *self);  /* goes on with what replays the quarantine */
+size_t listing_answer (core_t *self, const frames_t *in); /* returns how many records it looked at */
 
 #endif

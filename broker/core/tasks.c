@@ -70,7 +70,9 @@ void task_save (core_t *self, task_t *task)
                            .started_at = task->started_at,
                            .revision = task->revision,
                            .history = task->history,
-                           .committing = task->committing };
+                           .committing = task->committing,
+                           .last_seq = task->last_seq,
+                           .last_event = task->last_event };
     key_id (self, task);
     record_put (self->kv, FAMILY_LIVE, str_span (&self->key), &record_live_shape, &live);
 }
@@ -108,7 +110,7 @@ static void task_leave (core_t *self, task_t *task)
 {
     key_id (self, task);
     kv_delete (self->kv, FAMILY_LIVE, str_span (&self->key));
-    if (task->run && task->run->first)
+    if (task->run ? task->run->checkpointed : task->started_at != 0) /* without a run: of before a restart */
         kv_delete (self->kv, FAMILY_WORK, str_span (&self->key));
     map_remove (&self->tasks, task->id);
     task_free (self, task);
@@ -143,9 +145,9 @@ task_t *task_create (core_t *self, user_t *user, uuid_t id, record_document_t *d
     task->priority = priority;
     task->status = TASK_PENDING;
     user->pending++;
-    task_save (self, task);
     unit_ready (self, &task->extract);
     events_task (self, task, FEED_CREATED);
+    task_save (self, task);
     self->sync = true;
     return task;
 }
@@ -173,6 +175,7 @@ static void requeue (core_t *self, task_t *task, uint64_t order, bool front, uin
     task->priority = priority;
     task->updated_at = self->wall;
     rerank (self, task);
+    events_task (self, task, FEED_PROGRESS);
     task_save (self, task);
     self->sync = true;
 }
@@ -180,13 +183,11 @@ static void requeue (core_t *self, task_t *task, uint64_t order, bool front, uin
 void task_set_priority (core_t *self, task_t *task, uint8_t priority)
 {
     requeue (self, task, task->order, task->front, priority);
-    events_task (self, task, FEED_PROGRESS);
 }
 
 void task_to_front (core_t *self, task_t *task)
 {
     requeue (self, task, --self->front_order, true, task->priority);
-    events_task (self, task, FEED_PROGRESS);
 }
 
 static int load_resume (core_t *self, run_t *run, err_t *err)
@@ -195,7 +196,8 @@ static int load_resume (core_t *self, run_t *run, err_t *err)
     str_t bytes = STR_INIT;
     key_id (self, run->task);
     int found = record_get (self->kv, FAMILY_WORK, str_span (&self->key), &record_resume_shape, &resume, &bytes, err);
-    if (found == 1)
+    run->checkpointed = found == 1;
+    if (found == 1 && resume.revision == run->task->revision)
         run_load (self, run, &resume);
     str_free (&bytes);
     return found == -1 ? -1 : 0;
@@ -217,8 +219,8 @@ int task_start (core_t *self, task_t *task, err_t *err)
     task->updated_at = self->wall;
     if (!again) {
         task->started_at = self->wall;
-        task_save (self, task);
         events_task (self, task, FEED_STARTED);
+        task_save (self, task);
     }
     return 0;
 }
@@ -247,15 +249,19 @@ static void commit_document (core_t *self, task_t *task, const record_task_t *en
     str_free (&bytes);
 }
 
-static void count_ended (user_t *user, uint8_t status, int step)
+/*  Counts a task that ended, or (step -1) that is no longer among those. */
+static void count_ended (user_t *user, const record_task_t *end, int step)
 {
-    uint64_t *counter = status == TASK_COMPLETED ? &user->record.completed
-                        : status == TASK_FAILED  ? &user->record.failed
-                                                 : &user->record.cancelled;
-    *counter = (uint64_t)((int64_t)*counter + step);
+    uint64_t *counter = end->status == TASK_COMPLETED ? &user->record.completed
+                        : end->status == TASK_FAILED  ? &user->record.failed
+                                                      : &user->record.cancelled;
+    *counter += (uint64_t)step;
+    if (end->status == TASK_COMPLETED)
+        user->record.processing_ms += (uint64_t)step * end->processing_ms;
 }
 
-static void task_end (core_t *self, task_t *task, task_event_t event, span_t code, span_t message)
+/*  `removed`: it goes altogether, and leaves no history. */
+static void task_end (core_t *self, task_t *task, task_event_t event, span_t code, span_t message, bool removed)
 {
     run_t *run = task->run;
     record_task_t end, before;
@@ -282,18 +288,19 @@ static void task_end (core_t *self, task_t *task, task_event_t event, span_t cod
         end.chunks = run->chunks;
         end.embeddings = run->embeddings;
         commit_document (self, task, &end);
-        task->user->record.processing_ms += end.processing_ms;
     }
     key_id (self, task);
     record_put (self->kv, FAMILY_TASKS, str_span (&self->key), &record_task_shape, &end);
     record_key_ended (&self->key, task->user->name, task->status, task->id);
     kv_put (self->kv, FAMILY_ENDED, str_span (&self->key), SPAN_EMPTY);
-    count_ended (task->user, task->status, +1);
+    count_ended (task->user, &end, +1);
     core_user_dirty (self, task->user);
 
     const char *event_name = task_status_name ((task_status_t)task->status);
-    events_note (self, task, event_name, NULL, code, message, 0);
-    events_flush (self, task);
+    if (!removed) {
+        events_note (self, task, event_name, NULL, code, message, 0);
+        events_flush (self, task);
+    }
     feed_event_t feed = task->status == TASK_COMPLETED ? FEED_COMPLETED
                         : task->status == TASK_FAILED  ? FEED_FAILED
                                                        : FEED_CANCELLED;
@@ -307,7 +314,7 @@ static void task_end (core_t *self, task_t *task, task_event_t event, span_t cod
 
 void task_complete (core_t *self, task_t *task)
 {
-    task_end (self, task, TASK_ON_COMPLETE, SPAN_EMPTY, SPAN_EMPTY);
+    task_end (self, task, TASK_ON_COMPLETE, SPAN_EMPTY, SPAN_EMPTY, false);
 }
 
 void task_fail (core_t *self, task_t *task, span_t code, span_t message)
@@ -316,14 +323,14 @@ void task_fail (core_t *self, task_t *task, span_t code, span_t message)
     str_t code_copy = STR_INIT, message_copy = STR_INIT;
     str_add (&code_copy, code);
     str_add (&message_copy, message);
-    task_end (self, task, TASK_ON_FAIL, str_span (&code_copy), str_span (&message_copy));
+    task_end (self, task, TASK_ON_FAIL, str_span (&code_copy), str_span (&message_copy), false);
     str_free (&code_copy);
     str_free (&message_copy);
 }
 
 void task_remove_ended (core_t *self, user_t *user, uuid_t id, const record_task_t *record)
 {
-    count_ended (user, record->status, -1);
+    count_ended (user, record, -1);
     core_user_dirty (self, user);
     events_publish (self, user, FEED_DELETED, id, record);
     record_key_ended (&self->key, user->name, record->status, id);
@@ -352,7 +359,7 @@ void task_cancel (core_t *self, task_t *task, bool remove)
     user_t *user = task->user;
     uuid_t id = task->id;
     task_end (self, task, TASK_ON_CANCEL, span_str (err_name (ERR_CANCELLED)),
-              SPAN_LIT ("It was cancelled on request."));
+              SPAN_LIT ("It was cancelled on request."), remove);
     if (!remove)
         return;
     record_task_t record;
@@ -386,7 +393,7 @@ int task_replay (core_t *self, user_t *user, uuid_t id, err_t *err)
         err_set (err, ERR_NOT_FOUND, "there is no such task, or its document is gone");
     if (found != 1)
         goto out;
-    count_ended (user, record.status, -1);
+    count_ended (user, &record, -1);
     core_user_dirty (self, user);
     record_key_ended (&self->key, user->name, record.status, id);
     kv_delete (self->kv, FAMILY_ENDED, str_span (&self->key));
@@ -414,10 +421,10 @@ int task_replay (core_t *self, user_t *user, uuid_t id, err_t *err)
                             .options = record.options };
     record_key (&self->key, user->name, id);
     record_put (self->kv, FAMILY_TASKS, str_span (&self->key), &record_task_shape, &again);
-    task_save (self, task);
     unit_ready (self, &task->extract);
     events_note (self, task, "replayed", NULL, SPAN_EMPTY, SPAN_EMPTY, 0);
     events_task (self, task, FEED_RETRYING);
+    task_save (self, task);
     self->sync = true;
     rc = 0;
 out:
@@ -452,8 +459,8 @@ static int load_one (core_t *self, span_t key, span_t value, err_t *err)
     task->progress = live.progress;
     task->stage = live.stage;
     task->status = live.started_at ? TASK_PROCESSING : TASK_PENDING;
-    task->last_event = live.started_at ? FEED_STARTED : FEED_CREATED;
-    task->last_seq = user->record.seq;
+    task->last_event = live.last_event;
+    task->last_seq = live.last_seq;
     if (task->status == TASK_PENDING)
         user->pending++;
     else

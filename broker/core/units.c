@@ -4,7 +4,8 @@
 #include <assert.h>
 
 #define SEGMENT_BITS 20 /* segments of one task keep their order within the task's place */
-#define FRONT_RANK   0u
+#define RUN_RANK     0u /* extraction of a task in hand: it holds memory, and a place that others wait for */
+#define FRONT_RANK   1u
 
 void unit_init (unit_t *unit, unit_kind_t kind, stage_t stage)
 {
@@ -49,7 +50,8 @@ static void place (const unit_t *unit, uint64_t *rank, uint64_t *order)
     uint64_t number = unit->kind == UNIT_SEGMENT  ? ((const segment_t *)(const void *)unit)->number
                       : unit->kind == UNIT_COMMIT ? (1u << SEGMENT_BITS) - 1
                                                   : 0;
-    *rank = task->front ? FRONT_RANK : 11u - task->priority;
+    bool in_hand = unit->kind == UNIT_EXTRACT && task->run;
+    *rank = in_hand ? RUN_RANK : task->front ? FRONT_RANK : FRONT_RANK + 11u - task->priority;
     *order = task->order << SEGMENT_BITS | number;
 }
 

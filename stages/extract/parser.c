@@ -130,8 +130,13 @@ static int start_process (parser_t *self, err_t *err)
         return err_set_errno (err, ERR_UNAVAILABLE, errno, "cannot make a pipe for the parser");
     fcntl (pair[0], F_SETFL, O_NONBLOCK);
     fcntl (pair[0], F_SETPIPE_SZ, PIPE_BYTES); /* refused: then it is smaller and slower */
-    record_spawn_t spawn = { str_span (&self->name), str_span (&self->media_type), str_span (&self->cursor), self->next,
-                             self->text_offset,      str_span (&self->skip),       0 };
+    record_spawn_t spawn = { str_span (&self->name),
+                             str_span (&self->media_type),
+                             str_span (&self->cursor),
+                             self->next,
+                             self->text_offset,
+                             str_span (&self->skip),
+                             0 };
     int rc = zygote_spawn (self->zygote, &spawn, self->document, pair[1], err);
     close (pair[1]);
     if (rc) {

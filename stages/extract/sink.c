@@ -507,7 +507,7 @@ bool sink_unit (sink_t *self, const char *unit)
         const char *end = memchr (rest.data, '\n', rest.size);
         size_t line = end ? (size_t)(end - rest.data) : rest.size;
         if (line == size && memcmp (rest.data, unit, size) == 0) {
-            self->bad++; /* whoever wants it skipped tells why */
+            self->bad++;                   /* whoever wants it skipped tells why */
             self->number += self->discard; /* the segments to drop that are still to come were its own */
             self->discard = 0;
             return false;

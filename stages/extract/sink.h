@@ -28,8 +28,8 @@ typedef struct sink sink_t;
     X (SUBJECT, "subject")                                                                                             \
     X (KEYWORDS, "keywords")                                                                                           \
     X (LANGUAGE, "language")                                                                                           \
-    X (CREATED, "created") X (MODIFIED, "modified") X (PRODUCER, "producer") X (PAGES, "pages") X (ENTRIES, "entries") \
-        X (CHARSET, "charset")
+    X (CREATED, "created")                                                                                             \
+    X (MODIFIED, "modified") X (PRODUCER, "producer") X (PAGES, "pages") X (ENTRIES, "entries") X (CHARSET, "charset")
 typedef enum {
 #define META_ENUM(sym, name) META_##sym,
     META_KEYS (META_ENUM)

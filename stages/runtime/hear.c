@@ -13,7 +13,7 @@
 static void hear_welcome (worker_t *self, const wire_welcome_t *welcome)
 {
     self->beat_ms = welcome->beat_ms ? welcome->beat_ms : BEAT_MS;
-    if (welcome->epoch == self->epoch)
+    if (welcome->epoch == self->epoch && !welcome->fresh)
         return;
     log_write (LOG_INFO, "welcome", &(log_where_t){ .stage = stage_name (self->stage) },
                "the broker is there, epoch %llu; %zu jobs and %zu results of before are void",

@@ -75,7 +75,7 @@ static void set (family_t *family, span_t key, span_t value)
         memmove (family->pairs + at + 1, family->pairs + at, (family->count - at) * sizeof *family->pairs);
         family->count++;
         pair = &family->pairs[at];
-        *pair = (pair_t) { STR_INIT, STR_INIT };
+        *pair = (pair_t){ STR_INIT, STR_INIT };
         str_add (&pair->key, key);
     }
     str_clear (&pair->value);
@@ -89,7 +89,7 @@ static void unset (family_t *family, span_t key)
         return;
     str_free (&pair->key);
     str_free (&pair->value);
-    size_t at = (size_t) (pair - family->pairs);
+    size_t at = (size_t)(pair - family->pairs);
     memmove (pair, pair + 1, (--family->count - at) * sizeof *pair);
 }
 
@@ -111,7 +111,7 @@ static void remember (memory_t *self, unsigned family, span_t key)
             abort ();
     }
     undo_t *undo = &self->undo[self->undo_count++];
-    *undo = (undo_t) { family, STR_INIT, STR_INIT, false };
+    *undo = (undo_t){ family, STR_INIT, STR_INIT, false };
     str_add (&undo->key, key);
     const pair_t *pair = find (&self->families[family], key);
     if (pair) {
@@ -122,8 +122,8 @@ static void remember (memory_t *self, unsigned family, span_t key)
 
 static int memory_get (kv_t *kv, unsigned family, span_t key, str_t *value, err_t *err)
 {
-    const pair_t *pair = find (&((memory_t *) kv)->families[family], key);
-    (void) err;
+    const pair_t *pair = find (&((memory_t *)kv)->families[family], key);
+    (void)err;
     if (!pair)
         return 0;
     str_add (value, str_span (&pair->value));
@@ -132,7 +132,7 @@ static int memory_get (kv_t *kv, unsigned family, span_t key, str_t *value, err_
 
 static int memory_commit (kv_t *kv, const kv_batch_t *batch, bool sync, err_t *err)
 {
-    memory_t *self = (memory_t *) kv;
+    memory_t *self = (memory_t *)kv;
     if (self->fail_next) {
         self->fail_next = false;
         return err_set (err, ERR_DISK_FULL, "the test says that the disk is full");
@@ -155,13 +155,13 @@ static int memory_commit (kv_t *kv, const kv_batch_t *batch, bool sync, err_t *e
 
 static void iter_seek (kv_iter_t *iter, span_t key)
 {
-    memory_iter_t *self = (memory_iter_t *) iter;
+    memory_iter_t *self = (memory_iter_t *)iter;
     self->at = lower (self->family, key);
 }
 
 static void iter_seek_for_prev (kv_iter_t *iter, span_t key)
 {
-    memory_iter_t *self = (memory_iter_t *) iter;
+    memory_iter_t *self = (memory_iter_t *)iter;
     size_t at = lower (self->family, key);
     if (at < self->family->count && span_eq (str_span (&self->family->pairs[at].key), key))
         self->at = at;
@@ -171,7 +171,7 @@ static void iter_seek_for_prev (kv_iter_t *iter, span_t key)
 
 static void iter_step (kv_iter_t *iter, bool forward)
 {
-    memory_iter_t *self = (memory_iter_t *) iter;
+    memory_iter_t *self = (memory_iter_t *)iter;
     if (forward)
         self->at++;
     else
@@ -180,26 +180,26 @@ static void iter_step (kv_iter_t *iter, bool forward)
 
 static bool iter_valid (const kv_iter_t *iter)
 {
-    const memory_iter_t *self = (const memory_iter_t *) iter;
+    const memory_iter_t *self = (const memory_iter_t *)iter;
     return self->at < self->family->count;
 }
 
 static span_t iter_key (const kv_iter_t *iter)
 {
-    const memory_iter_t *self = (const memory_iter_t *) iter;
+    const memory_iter_t *self = (const memory_iter_t *)iter;
     return str_span (&self->family->pairs[self->at].key);
 }
 
 static span_t iter_value (const kv_iter_t *iter)
 {
-    const memory_iter_t *self = (const memory_iter_t *) iter;
+    const memory_iter_t *self = (const memory_iter_t *)iter;
     return str_span (&self->family->pairs[self->at].value);
 }
 
 static int iter_check (const kv_iter_t *iter, err_t *err)
 {
-    (void) iter;
-    (void) err;
+    (void)iter;
+    (void)err;
     return 0;
 }
 
@@ -218,13 +218,13 @@ static kv_iter_t *memory_iterate (kv_t *kv, unsigned family)
     if (!self)
         abort ();
     self->iter.ops = &iter_ops;
-    self->family = &((memory_t *) kv)->families[family];
+    self->family = &((memory_t *)kv)->families[family];
     return &self->iter;
 }
 
 static void memory_destroy (kv_t *kv)
 {
-    memory_t *self = (memory_t *) kv;
+    memory_t *self = (memory_t *)kv;
     forget_undo (self);
     free (self->undo);
     for (unsigned f = 0; f < self->family_count; f++) {
@@ -254,7 +254,7 @@ kv_t *kv_memory_new (unsigned family_count)
 
 void kv_memory_crash (kv_t *kv, bool power_lost)
 {
-    memory_t *self = (memory_t *) kv;
+    memory_t *self = (memory_t *)kv;
     kv_drop_pending (kv);
     if (!power_lost)
         return;
@@ -270,15 +270,15 @@ void kv_memory_crash (kv_t *kv, bool power_lost)
 
 void kv_memory_fail_next_commit (kv_t *kv)
 {
-    ((memory_t *) kv)->fail_next = true;
+    ((memory_t *)kv)->fail_next = true;
 }
 
 uint64_t kv_memory_syncs (const kv_t *kv)
 {
-    return ((const memory_t *) kv)->syncs;
+    return ((const memory_t *)kv)->syncs;
 }
 
 size_t kv_memory_count (const kv_t *kv, unsigned family)
 {
-    return ((const memory_t *) kv)->families[family].count;
+    return ((const memory_t *)kv)->families[family].count;
 }

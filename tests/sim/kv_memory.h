@@ -5,8 +5,9 @@
 #include "store/kv.h"
 
 kv_t *kv_memory_new (unsigned family_count);
-void kv_memory_crash (kv_t *self, bool power_lost); /* drops the pending batch, and with the power what was not synced */
-void kv_memory_fail_next_commit (kv_t *self);       /* the next commit answers ERR_DISK_FULL */
+void kv_memory_crash (kv_t *self,
+                      bool power_lost);       /* drops the pending batch, and with the power what was not synced */
+void kv_memory_fail_next_commit (kv_t *self); /* the next commit answers ERR_DISK_FULL */
 uint64_t kv_memory_syncs (const kv_t *self);
 size_t kv_memory_count (const kv_t *self, unsigned family);
 

@@ -1,6 +1,6 @@
 #include "tests/sim/world.h"
-#include "store/records.h"
 #include "base/hash.h"
+#include "store/records.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -18,7 +18,7 @@ static void open_core (world_t *world)
 
 void world_start (world_t *world, const core_config_t *config)
 {
-    *world = (world_t) { .config = config ? *config : core_config_default, .now = START_MS, .wall = START_DAY };
+    *world = (world_t){ .config = config ? *config : core_config_default, .now = START_MS, .wall = START_DAY };
     world->kv = kv_memory_new (FAMILY_COUNT);
     open_core (world);
 }
@@ -82,7 +82,7 @@ static void encode (const wire_msg_t *msg, buf_t *const *payload, size_t count, 
     str_t header = STR_INIT;
     err_t err;
     wire_encode (msg, &header);
-    *in = (frames_t) { .header = buf_copy (str_span (&header)) };
+    *in = (frames_t){ .header = buf_copy (str_span (&header)) };
     str_free (&header);
     if (wire_decode (buf_span (in->header), &in->msg, &err) == -1)
         abort ();
@@ -113,13 +113,14 @@ bool world_hear (world_t *world, wire_kind_t kind, uuid_t worker, frames_t *fram
         out_t *out = &world->out[i];
         err_t err;
         wire_msg_t msg;
-        if ((out->kind != OUT_WORKER && out->kind != OUT_REPLY) || wire_decode (buf_span (out->frames[0]), &msg, &err) == -1)
+        if ((out->kind != OUT_WORKER && out->kind != OUT_REPLY) ||
+            wire_decode (buf_span (out->frames[0]), &msg, &err) == -1)
             continue;
         if (msg.kind != kind || (!uuid_is_null (worker) && !uuid_eq (worker, out->worker)))
             continue;
         out_t taken;
         take (world, i, &taken);
-        *frames = (frames_t) { .header = buf_ref (taken.frames[0]), .msg = msg };
+        *frames = (frames_t){ .header = buf_ref (taken.frames[0]), .msg = msg };
         for (size_t f = 1; f < taken.frame_count; f++)
             frames->payload[frames->payload_count++] = buf_ref (taken.frames[f]);
         out_clear (&taken);
@@ -156,12 +157,12 @@ uuid_t world_worker (world_t *world, stage_t stage, uint32_t slots)
 {
     uuid_t id = uuid_new ();
     wire_hello_t hello = { .worker = id,
-                           .stage = (uint8_t) stage,
+                           .stage = (uint8_t)stage,
                            .slots = slots,
                            .pid = 1,
                            .host = SPAN_LIT ("elsewhere"),
                            .endpoint = SPAN_LIT ("inproc://worker") };
-    world_say (world, &(wire_msg_t) { .kind = WIRE_KIND_HELLO, .hello = hello }, NULL, 0);
+    world_say (world, &(wire_msg_t){ .kind = WIRE_KIND_HELLO, .hello = hello }, NULL, 0);
     world_turn (world);
     return id;
 }
@@ -171,7 +172,7 @@ uint32_t world_submit (world_t *world, const char *user, const char *text, uint8
 {
     hash_t hash = hash_of (span_str (text));
     buf_t *bytes = buf_copy (span_str (text));
-    uuid_t document_id = uuid_new (), task_id = task ? uuid_new () : (uuid_t) { { 0 } };
+    uuid_t document_id = uuid_new (), task_id = task ? uuid_new () : (uuid_t){ { 0 } };
     wire_submit_t submit = { .req = ++world->next_req,
                              .user = span_str (user),
                              .document = document_id,
@@ -180,7 +181,7 @@ uint32_t world_submit (world_t *world, const char *user, const char *text, uint8
                              .bytes = strlen (text),
                              .hash = span (hash.bytes, HASH_SIZE),
                              .priority = priority };
-    world_say (world, &(wire_msg_t) { .kind = WIRE_KIND_SUBMIT, .submit = submit }, &bytes, 1);
+    world_say (world, &(wire_msg_t){ .kind = WIRE_KIND_SUBMIT, .submit = submit }, &bytes, 1);
     world_turn (world);
     buf_unref (&bytes);
     if (document)
@@ -189,7 +190,7 @@ uint32_t world_submit (world_t *world, const char *user, const char *text, uint8
         *task = task_id;
     frames_t reply;
     uint32_t status = 0;
-    if (world_hear (world, WIRE_KIND_REPLY, (uuid_t) { { 0 } }, &reply)) {
+    if (world_hear (world, WIRE_KIND_REPLY, (uuid_t){ { 0 } }, &reply)) {
         status = reply.msg.reply.status;
         frames_clear (&reply);
     }
@@ -200,11 +201,11 @@ const char *world_status (world_t *world, const char *user, uuid_t task)
 {
     static char status[32];
     wire_task_get_t get = { .req = ++world->next_req, .user = span_str (user), .task = task };
-    world_say (world, &(wire_msg_t) { .kind = WIRE_KIND_TASK_GET, .task_get = get }, NULL, 0);
+    world_say (world, &(wire_msg_t){ .kind = WIRE_KIND_TASK_GET, .task_get = get }, NULL, 0);
     world_turn (world);
     frames_t reply;
     status[0] = 0;
-    if (!world_hear (world, WIRE_KIND_REPLY, (uuid_t) { { 0 } }, &reply))
+    if (!world_hear (world, WIRE_KIND_REPLY, (uuid_t){ { 0 } }, &reply))
         return status;
     if (reply.payload_count) {
         span_t body = buf_span (reply.payload[0]);
@@ -226,7 +227,7 @@ void world_result (world_t *world, uuid_t worker, const wire_job_t *job, result_
                              .stage = job->stage,
                              .action = job->action,
                              .segment = segment,
-                             .outcome = (uint8_t) outcome,
+                             .outcome = (uint8_t)outcome,
                              .code = span_str (code),
                              .message = code ? SPAN_LIT ("the test says so") : SPAN_EMPTY,
                              .cost_us = 100,
@@ -235,13 +236,41 @@ void world_result (world_t *world, uuid_t worker, const wire_job_t *job, result_
                              .chunks = 1,
                              .embeddings = 1,
                              .media_type = SPAN_LIT ("text/plain"),
-                             .columns = (uint8_t) columns };
+                             .columns = (uint8_t)columns };
     buf_t *payload[COLUMN_COUNT];
     size_t count = 0;
     for (unsigned i = 0; i < COLUMN_COUNT; i++)
         if (columns & 1u << i)
             payload[count++] = buf_copy (SPAN_LIT ("twelve bytes"));
-    world_say (world, &(wire_msg_t) { .kind = WIRE_KIND_RESULT, .result = result }, payload, count);
+    world_say (world, &(wire_msg_t){ .kind = WIRE_KIND_RESULT, .result = result }, payload, count);
     while (count)
         buf_unref (&payload[--count]);
+}
+
+void world_hire (world_t *world, uuid_t workers[STAGE_COUNT])
+{
+    for (int i = 0; i < STAGE_COUNT; i++)
+        workers[i] = world_worker (world, (stage_t)i, 4);
+}
+
+bool world_work (world_t *world, uuid_t worker)
+{
+    static const unsigned columns[STAGE_COUNT] = { COLUMN_TEXT | COLUMN_MARKS, COLUMN_SPANS, COLUMN_VECTORS, 0 };
+    frames_t in;
+    if (!world_hear (world, WIRE_KIND_JOB, worker, &in))
+        return false;
+    const wire_job_t *job = &in.msg.job;
+    world_result (world, worker, job, RESULT_DONE, NULL, job->segment, columns[job->stage]);
+    world_turn (world);
+    frames_clear (&in);
+    return true;
+}
+
+void world_work_all (world_t *world, uuid_t workers[STAGE_COUNT])
+{
+    for (bool some = true; some;) {
+        some = false;
+        for (int i = 0; i < STAGE_COUNT; i++)
+            some = world_work (world, workers[i]) || some;
+    }
 }

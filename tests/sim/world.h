@@ -41,4 +41,11 @@ const char *world_status (world_t *world, const char *user, uuid_t task);
 void world_result (world_t *world, uuid_t worker, const wire_job_t *job, result_outcome_t outcome, const char *code,
                    uint32_t segment, unsigned columns);
 
+/*  Workers of all stages, four slots each. */
+void world_hire (world_t *world, uuid_t workers[STAGE_COUNT]);
+/*  Lets `worker` answer one job well, as its stage would: a document is one segment, of one chunk. False when it has
+ *  none. */
+bool world_work (world_t *world, uuid_t worker);
+void world_work_all (world_t *world, uuid_t workers[STAGE_COUNT]); /* until nobody has any */
+
 #endif

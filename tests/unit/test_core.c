@@ -1,8 +1,8 @@
+#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <cmocka.h>
 #include <stdio.h>
 
 #include "base/hash.h"
@@ -14,47 +14,18 @@
 
 static const uuid_t anyone;
 
-/*  Lets `worker` answer one job well, as its stage would. False when it has none. */
-static bool work (world_t *world, uuid_t worker)
-{
-    static const unsigned columns[STAGE_COUNT] = { COLUMN_TEXT | COLUMN_MARKS, COLUMN_SPANS, COLUMN_VECTORS, 0 };
-    frames_t in;
-    if (!world_hear (world, WIRE_KIND_JOB, worker, &in))
-        return false;
-    const wire_job_t *job = &in.msg.job;
-    world_result (world, worker, job, RESULT_DONE, NULL, job->segment, columns[job->stage]);
-    world_turn (world);
-    frames_clear (&in);
-    return true;
-}
-
-static void hire (world_t *world, uuid_t workers[STAGE_COUNT])
-{
-    for (int i = 0; i < STAGE_COUNT; i++)
-        workers[i] = world_worker (world, (stage_t) i, 4);
-}
-
-static void work_all (world_t *world, uuid_t workers[STAGE_COUNT])
-{
-    for (bool some = true; some;) {
-        some = false;
-        for (int i = 0; i < STAGE_COUNT; i++)
-            some = work (world, workers[i]) || some;
-    }
-}
-
 static void a_document_goes_through_all_stages (void **state)
 {
     world_t world;
     uuid_t workers[STAGE_COUNT], document, task;
-    (void) state;
+    (void)state;
     world_start (&world, NULL);
-    hire (&world, workers);
+    world_hire (&world, workers);
     core_subscription (world.core, SPAN_LIT ("task."), true);
     assert_int_equal (world_submit (&world, "ann", "hello", 0, &document, &task), 201);
     for (int i = 0; i < STAGE_COUNT; i++) {
         assert_string_equal (world_status (&world, "ann", task), "processing");
-        assert_true (work (&world, workers[i]));
+        assert_true (world_work (&world, workers[i]));
     }
     assert_string_equal (world_status (&world, "ann", task), "completed");
     assert_string_equal (world_status (&world, "bob", task), "");
@@ -78,12 +49,12 @@ static void the_last_segment_commits_the_revision (void **state)
     world_t world;
     uuid_t workers[STAGE_COUNT], task;
     frames_t in;
-    (void) state;
+    (void)state;
     world_start (&world, NULL);
-    hire (&world, workers);
+    world_hire (&world, workers);
     world_submit (&world, "ann", "hello", 0, NULL, &task);
     for (int i = 0; i < STAGE_STORAGE; i++)
-        work (&world, workers[i]);
+        world_work (&world, workers[i]);
     assert_true (world_hear (&world, WIRE_KIND_JOB, workers[STAGE_STORAGE], &in));
     assert_int_equal (in.msg.job.final, 1);
     assert_int_equal (in.msg.job.segments, 1);
@@ -96,7 +67,7 @@ static void an_acknowledged_submit_survives_a_power_cut (void **state)
 {
     world_t world;
     uuid_t task;
-    (void) state;
+    (void)state;
     world_start (&world, NULL);
     assert_int_equal (world_submit (&world, "ann", "hello", 0, NULL, &task), 201);
     world_restart (&world, true);
@@ -109,15 +80,15 @@ static void work_in_hand_is_done_again_after_a_power_cut (void **state)
 {
     world_t world;
     uuid_t workers[STAGE_COUNT], task;
-    (void) state;
+    (void)state;
     world_start (&world, NULL);
-    hire (&world, workers);
+    world_hire (&world, workers);
     world_submit (&world, "ann", "hello", 0, NULL, &task);
-    work (&world, workers[STAGE_EXTRACT]);
-    work (&world, workers[STAGE_CHUNK]);
+    world_work (&world, workers[STAGE_EXTRACT]);
+    world_work (&world, workers[STAGE_CHUNK]);
     world_restart (&world, true);
-    hire (&world, workers);
-    work_all (&world, workers);
+    world_hire (&world, workers);
+    world_work_all (&world, workers);
     assert_string_equal (world_status (&world, "ann", task), "completed");
     world_stop (&world);
 }
@@ -126,11 +97,11 @@ static void a_completion_survives_a_power_cut (void **state)
 {
     world_t world;
     uuid_t workers[STAGE_COUNT], task;
-    (void) state;
+    (void)state;
     world_start (&world, NULL);
-    hire (&world, workers);
+    world_hire (&world, workers);
     world_submit (&world, "ann", "hello", 0, NULL, &task);
-    work_all (&world, workers);
+    world_work_all (&world, workers);
     world_restart (&world, true);
     assert_string_equal (world_status (&world, "ann", task), "completed");
     assert_int_equal (kv_memory_count (world.kv, FAMILY_LIVE), 0);
@@ -141,12 +112,12 @@ static void the_same_bytes_are_one_document (void **state)
 {
     world_t world;
     uuid_t workers[STAGE_COUNT], task;
-    (void) state;
+    (void)state;
     world_start (&world, NULL);
-    hire (&world, workers);
+    world_hire (&world, workers);
     assert_int_equal (world_submit (&world, "ann", "hello", 0, NULL, &task), 201);
     assert_int_equal (world_submit (&world, "ann", "hello", 0, NULL, &task), 200);
-    work_all (&world, workers);
+    world_work_all (&world, workers);
     assert_int_equal (world_submit (&world, "ann", "hello", 0, NULL, &task), 200);
     assert_int_equal (world_submit (&world, "bob", "hello", 0, NULL, &task), 201);
     assert_int_equal (kv_memory_count (world.kv, FAMILY_DOCUMENTS), 2);
@@ -158,7 +129,7 @@ static void a_silent_worker_loses_its_jobs_and_its_late_result_is_ignored (void 
     world_t world;
     uuid_t task;
     frames_t old, again, ack;
-    (void) state;
+    (void)state;
     world_start (&world, NULL);
     uuid_t first = world_worker (&world, STAGE_EXTRACT, 2);
     world_submit (&world, "ann", "hello", 0, NULL, &task);
@@ -171,7 +142,7 @@ static void a_silent_worker_loses_its_jobs_and_its_late_result_is_ignored (void 
 
     /* The first one comes back (it was only stopped) and answers for the old attempt. */
     wire_beat_t beat = { .worker = first, .stage = STAGE_EXTRACT, .slots = 2, .epoch = 1 };
-    world_say (&world, &(wire_msg_t) { .kind = WIRE_KIND_BEAT, .beat = beat }, NULL, 0);
+    world_say (&world, &(wire_msg_t){ .kind = WIRE_KIND_BEAT, .beat = beat }, NULL, 0);
     world_result (&world, first, &old.msg.job, RESULT_DONE, NULL, 0, COLUMN_TEXT | COLUMN_MARKS);
     world_turn (&world);
     assert_true (world_hear (&world, WIRE_KIND_ACK, first, &ack)); /* so that it forgets */
@@ -196,9 +167,9 @@ static void a_doubled_result_counts_once (void **state)
     world_t world;
     uuid_t workers[STAGE_COUNT], task;
     frames_t job;
-    (void) state;
+    (void)state;
     world_start (&world, NULL);
-    hire (&world, workers);
+    world_hire (&world, workers);
     world_submit (&world, "ann", "hello", 0, NULL, &task);
     assert_true (world_hear (&world, WIRE_KIND_JOB, workers[0], &job));
     for (int i = 0; i < 3; i++)
@@ -219,14 +190,14 @@ static void a_result_of_an_older_epoch_is_ignored (void **state)
     world_t world;
     uuid_t task;
     frames_t job, none;
-    (void) state;
+    (void)state;
     world_start (&world, NULL);
     uuid_t worker = world_worker (&world, STAGE_EXTRACT, 1);
     world_submit (&world, "ann", "hello", 0, NULL, &task);
     assert_true (world_hear (&world, WIRE_KIND_JOB, worker, &job));
     world_restart (&world, false);
     wire_beat_t beat = { .worker = worker, .stage = STAGE_EXTRACT, .slots = 1, .epoch = 1 };
-    world_say (&world, &(wire_msg_t) { .kind = WIRE_KIND_BEAT, .beat = beat }, NULL, 0);
+    world_say (&world, &(wire_msg_t){ .kind = WIRE_KIND_BEAT, .beat = beat }, NULL, 0);
     world_turn (&world); /* welcomed anew, and given the job again */
     world_result (&world, worker, &job.msg.job, RESULT_DONE, NULL, 0, COLUMN_TEXT | COLUMN_MARKS);
     world_turn (&world);
@@ -244,7 +215,7 @@ static void cancelling_takes_the_job_away (void **state)
     world_t world;
     uuid_t task, pending;
     frames_t job, cancel, reply;
-    (void) state;
+    (void)state;
     world_start (&world, NULL);
     uuid_t worker = world_worker (&world, STAGE_EXTRACT, 1);
     world_submit (&world, "ann", "hello", 0, NULL, &task);
@@ -253,13 +224,13 @@ static void cancelling_takes_the_job_away (void **state)
     uuid_t tasks[] = { task, pending };
     for (int i = 0; i < 2; i++) {
         wire_task_update_t update = { .req = 77, .user = SPAN_LIT ("ann"), .task = tasks[i], .cancel = 1 };
-        world_say (&world, &(wire_msg_t) { .kind = WIRE_KIND_TASK_UPDATE, .task_update = update }, NULL, 0);
+        world_say (&world, &(wire_msg_t){ .kind = WIRE_KIND_TASK_UPDATE, .task_update = update }, NULL, 0);
         world_turn (&world);
         assert_true (world_hear (&world, WIRE_KIND_REPLY, anyone, &reply));
         assert_int_equal (reply.msg.reply.status, 200);
         frames_clear (&reply);
         assert_string_equal (world_status (&world, "ann", tasks[i]), "cancelled");
-        world_say (&world, &(wire_msg_t) { .kind = WIRE_KIND_TASK_UPDATE, .task_update = update }, NULL, 0);
+        world_say (&world, &(wire_msg_t){ .kind = WIRE_KIND_TASK_UPDATE, .task_update = update }, NULL, 0);
         world_turn (&world);
         assert_true (world_hear (&world, WIRE_KIND_REPLY, anyone, &reply));
         assert_int_equal (reply.msg.reply.status, 409);
@@ -282,12 +253,12 @@ static void what_storage_may_have_committed_cannot_be_cancelled (void **state)
     world_t world;
     uuid_t workers[STAGE_COUNT], task;
     frames_t in;
-    (void) state;
+    (void)state;
     world_start (&world, NULL);
-    hire (&world, workers);
+    world_hire (&world, workers);
     world_submit (&world, "ann", "hello", 0, NULL, &task);
     for (int i = 0; i < STAGE_STORAGE; i++)
-        work (&world, workers[i]);
+        world_work (&world, workers[i]);
     assert_true (world_hear (&world, WIRE_KIND_JOB, workers[STAGE_STORAGE], &in));
     assert_int_equal (in.msg.job.final, 1);
     frames_clear (&in);
@@ -303,8 +274,8 @@ static void what_storage_may_have_committed_cannot_be_cancelled (void **state)
         frames_clear (&in);
         world_restart (&world, false);
     }
-    hire (&world, workers);
-    work_all (&world, workers);
+    world_hire (&world, workers);
+    world_work_all (&world, workers);
     assert_string_equal (world_status (&world, "ann", task), "completed");
     world_stop (&world);
 }
@@ -314,7 +285,7 @@ static void a_fault_of_the_document_fails_at_once_and_a_passing_one_is_retried (
     world_t world;
     uuid_t task;
     frames_t job;
-    (void) state;
+    (void)state;
     world_start (&world, NULL);
     uuid_t worker = world_worker (&world, STAGE_EXTRACT, 1);
     world_submit (&world, "ann", "broken", 0, NULL, &task);
@@ -333,7 +304,7 @@ static void a_fault_of_the_document_fails_at_once_and_a_passing_one_is_retried (
             frames_clear (&job);
         }
         wire_beat_t beat = { .worker = worker, .stage = STAGE_EXTRACT, .slots = 1, .epoch = 1 };
-        world_say (&world, &(wire_msg_t) { .kind = WIRE_KIND_BEAT, .beat = beat }, NULL, 0);
+        world_say (&world, &(wire_msg_t){ .kind = WIRE_KIND_BEAT, .beat = beat }, NULL, 0);
         world_pass (&world, 100);
     }
     assert_int_equal (tries, world.config.tries_max);
@@ -346,9 +317,9 @@ static void a_segment_that_stays_bad_makes_the_task_partial (void **state)
     world_t world;
     uuid_t workers[STAGE_COUNT], task;
     frames_t job, reply;
-    (void) state;
+    (void)state;
     world_start (&world, NULL);
-    hire (&world, workers);
+    world_hire (&world, workers);
     world_submit (&world, "ann", "two parts", 0, NULL, &task);
     assert_true (world_hear (&world, WIRE_KIND_JOB, workers[0], &job));
     world_result (&world, workers[0], &job.msg.job, RESULT_PART, NULL, 0, COLUMN_TEXT | COLUMN_MARKS);
@@ -359,10 +330,10 @@ static void a_segment_that_stays_bad_makes_the_task_partial (void **state)
     world_result (&world, workers[1], &job.msg.job, RESULT_FAILED, "damaged_document", 0, 0);
     world_turn (&world);
     frames_clear (&job);
-    work_all (&world, workers);
+    world_work_all (&world, workers);
     assert_string_equal (world_status (&world, "ann", task), "completed");
     wire_task_result_t ask = { .req = 5, .user = SPAN_LIT ("ann"), .task = task };
-    world_say (&world, &(wire_msg_t) { .kind = WIRE_KIND_TASK_RESULT, .task_result = ask }, NULL, 0);
+    world_say (&world, &(wire_msg_t){ .kind = WIRE_KIND_TASK_RESULT, .task_result = ask }, NULL, 0);
     world_turn (&world);
     assert_true (world_hear (&world, WIRE_KIND_REPLY, anyone, &reply));
     span_t body = buf_span (reply.payload[0]);
@@ -377,11 +348,11 @@ static void extract_is_held_back_by_its_window (void **state)
     world_t world;
     uuid_t workers[STAGE_COUNT], task;
     frames_t job, ack;
-    (void) state;
+    (void)state;
     core_config_t config = core_config_default;
     config.window = 2;
     world_start (&world, &config);
-    hire (&world, workers);
+    world_hire (&world, workers);
     world_submit (&world, "ann", "long", 0, NULL, &task);
     assert_true (world_hear (&world, WIRE_KIND_JOB, workers[0], &job));
     assert_int_equal (job.msg.job.limit, 2);
@@ -394,7 +365,7 @@ static void extract_is_held_back_by_its_window (void **state)
         frames_clear (&ack);
     }
     assert_int_equal (limit, 2);
-    work_all (&world, workers); /* both are stored now */
+    world_work_all (&world, workers); /* both are stored now */
     while (world_hear (&world, WIRE_KIND_ACK, workers[0], &ack)) {
         limit = ack.msg.ack.limit;
         frames_clear (&ack);
@@ -409,7 +380,7 @@ static void a_lost_extract_goes_on_after_its_last_segment (void **state)
     world_t world;
     uuid_t task;
     frames_t job;
-    (void) state;
+    (void)state;
     world_start (&world, NULL);
     uuid_t first = world_worker (&world, STAGE_EXTRACT, 1);
     world_submit (&world, "ann", "long", 0, NULL, &task);
@@ -432,9 +403,9 @@ static void a_costly_task_goes_on_after_its_stored_prefix_when_the_broker_dies (
     world_t world;
     uuid_t workers[STAGE_COUNT], task;
     frames_t job;
-    (void) state;
+    (void)state;
     world_start (&world, NULL);
-    hire (&world, workers);
+    world_hire (&world, workers);
     world_submit (&world, "ann", "long", 0, NULL, &task);
     assert_true (world_hear (&world, WIRE_KIND_JOB, workers[0], &job));
     buf_t *payload[] = { buf_copy (SPAN_LIT ("some text")), buf_copy (SPAN_LIT ("marks")) };
@@ -452,10 +423,10 @@ static void a_costly_task_goes_on_after_its_stored_prefix_when_the_broker_dies (
                                .text_offset = 9 * segment,
                                .cursor = span_str (cursor),
                                .columns = COLUMN_TEXT | COLUMN_MARKS };
-        world_say (&world, &(wire_msg_t) { .kind = WIRE_KIND_RESULT, .result = part }, payload, 2);
+        world_say (&world, &(wire_msg_t){ .kind = WIRE_KIND_RESULT, .result = part }, payload, 2);
         world_turn (&world);
         if (segment == 1)
-            work_all (&world, workers); /* segments 0 and 1 are stored, 2 is not */
+            world_work_all (&world, workers); /* segments 0 and 1 are stored, 2 is not */
     }
     frames_clear (&job);
     buf_unref (&payload[0]);
@@ -476,13 +447,13 @@ static void higher_priority_goes_first_and_positions_say_so (void **state)
     world_t world;
     uuid_t low, high, middle;
     frames_t job;
-    (void) state;
+    (void)state;
     world_start (&world, NULL);
     world_submit (&world, "ann", "low", 1, NULL, &low);
     world_submit (&world, "ann", "high", 10, NULL, &high);
     world_submit (&world, "ann", "middle", 5, NULL, &middle);
     wire_task_process_t hurry = { .req = 9, .user = SPAN_LIT ("ann"), .task = low };
-    world_say (&world, &(wire_msg_t) { .kind = WIRE_KIND_TASK_PROCESS, .task_process = hurry }, NULL, 0);
+    world_say (&world, &(wire_msg_t){ .kind = WIRE_KIND_TASK_PROCESS, .task_process = hurry }, NULL, 0);
     world_turn (&world);
     world_forget (&world);
     uuid_t worker = world_worker (&world, STAGE_EXTRACT, 8);
@@ -500,13 +471,13 @@ static void deleting_a_document_waits_for_storage_and_leaves_nothing (void **sta
     world_t world;
     uuid_t workers[STAGE_COUNT], document, task;
     frames_t in;
-    (void) state;
+    (void)state;
     world_start (&world, NULL);
-    hire (&world, workers);
+    world_hire (&world, workers);
     world_submit (&world, "ann", "hello", 0, &document, &task);
-    work_all (&world, workers);
+    world_work_all (&world, workers);
     wire_document_delete_t del = { .req = 9, .user = SPAN_LIT ("ann"), .document = document };
-    world_say (&world, &(wire_msg_t) { .kind = WIRE_KIND_DOCUMENT_DELETE, .document_delete = del }, NULL, 0);
+    world_say (&world, &(wire_msg_t){ .kind = WIRE_KIND_DOCUMENT_DELETE, .document_delete = del }, NULL, 0);
     world_turn (&world);
     assert_false (world_hear (&world, WIRE_KIND_REPLY, anyone, &in));
     assert_true (world_hear (&world, WIRE_KIND_JOB, workers[STAGE_STORAGE], &in));
@@ -518,7 +489,7 @@ static void deleting_a_document_waits_for_storage_and_leaves_nothing (void **sta
     assert_int_equal (in.msg.reply.status, 204);
     frames_clear (&in);
     for (int family = FAMILY_DOCUMENTS; family <= FAMILY_PURGES; family++)
-        assert_int_equal (kv_memory_count (world.kv, (unsigned) family), 0);
+        assert_int_equal (kv_memory_count (world.kv, (unsigned)family), 0);
     world_stop (&world);
 }
 
@@ -527,7 +498,7 @@ static void the_same_idempotency_key_gets_the_same_answer (void **state)
     world_t world;
     uuid_t document;
     frames_t first, second;
-    (void) state;
+    (void)state;
     world_start (&world, NULL);
     world_submit (&world, "ann", "hello", 0, &document, NULL);
     wire_task_create_t create = { .req = 9,
@@ -537,7 +508,7 @@ static void the_same_idempotency_key_gets_the_same_answer (void **state)
                                   .idem_hash = SPAN_LIT ("h") };
     for (int i = 0; i < 2; i++) {
         create.task = uuid_new ();
-        world_say (&world, &(wire_msg_t) { .kind = WIRE_KIND_TASK_CREATE, .task_create = create }, NULL, 0);
+        world_say (&world, &(wire_msg_t){ .kind = WIRE_KIND_TASK_CREATE, .task_create = create }, NULL, 0);
         world_turn (&world);
     }
     assert_true (world_hear (&world, WIRE_KIND_REPLY, anyone, &first));
@@ -551,12 +522,12 @@ static void the_same_idempotency_key_gets_the_same_answer (void **state)
     world_pass (&world, 61000);
     assert_int_equal (kv_memory_count (world.kv, FAMILY_IDEMPOTENCY), 0);
     create.task = uuid_new ();
-    world_say (&world, &(wire_msg_t) { .kind = WIRE_KIND_TASK_CREATE, .task_create = create }, NULL, 0);
+    world_say (&world, &(wire_msg_t){ .kind = WIRE_KIND_TASK_CREATE, .task_create = create }, NULL, 0);
     world_turn (&world);
     assert_int_equal (kv_memory_count (world.kv, FAMILY_LIVE), 2);
     world_forget (&world);
     create.idem_hash = SPAN_LIT ("other");
-    world_say (&world, &(wire_msg_t) { .kind = WIRE_KIND_TASK_CREATE, .task_create = create }, NULL, 0);
+    world_say (&world, &(wire_msg_t){ .kind = WIRE_KIND_TASK_CREATE, .task_create = create }, NULL, 0);
     world_turn (&world);
     assert_true (world_hear (&world, WIRE_KIND_REPLY, anyone, &first));
     assert_int_equal (first.msg.reply.status, 422);
@@ -569,7 +540,7 @@ static void nothing_leaves_when_the_commit_fails (void **state)
     world_t world;
     out_t out;
     err_t err;
-    (void) state;
+    (void)state;
     world_start (&world, NULL);
     buf_t *bytes = buf_copy (SPAN_LIT ("hello"));
     hash_t hash = hash_of (SPAN_LIT ("hello"));
@@ -579,7 +550,7 @@ static void nothing_leaves_when_the_commit_fails (void **state)
                              .task = uuid_new (),
                              .bytes = 5,
                              .hash = span (hash.bytes, HASH_SIZE) };
-    world_say (&world, &(wire_msg_t) { .kind = WIRE_KIND_SUBMIT, .submit = submit }, &bytes, 1);
+    world_say (&world, &(wire_msg_t){ .kind = WIRE_KIND_SUBMIT, .submit = submit }, &bytes, 1);
     kv_memory_fail_next_commit (world.kv);
     core_dispatch (world.core);
     assert_int_equal (core_commit (world.core, &err), -1);
@@ -597,7 +568,7 @@ static void full_disk_and_draining_refuse_new_work (void **state)
 {
     world_t world;
     uuid_t task;
-    (void) state;
+    (void)state;
     world_start (&world, NULL);
     core_refuse (world.core, ERR_DISK_FULL);
     assert_int_equal (world_submit (&world, "ann", "a", 0, NULL, &task), 507);
@@ -614,18 +585,18 @@ static void memory_is_given_back (void **state)
     world_t world;
     uuid_t workers[STAGE_COUNT], task;
     frames_t reply;
-    (void) state;
+    (void)state;
     world_start (&world, NULL);
-    hire (&world, workers);
+    world_hire (&world, workers);
     for (int i = 0; i < 20; i++) {
         char text[16];
         snprintf (text, sizeof text, "text %d", i);
         world_submit (&world, "ann", text, 0, NULL, &task);
     }
-    work_all (&world, workers);
+    world_work_all (&world, workers);
     world_forget (&world);
     wire_health_t ask = { .req = 5, .user = SPAN_LIT ("ann") };
-    world_say (&world, &(wire_msg_t) { .kind = WIRE_KIND_HEALTH, .health = ask }, NULL, 0);
+    world_say (&world, &(wire_msg_t){ .kind = WIRE_KIND_HEALTH, .health = ask }, NULL, 0);
     world_turn (&world);
     assert_true (world_hear (&world, WIRE_KIND_REPLY, anyone, &reply));
     span_t body = buf_span (reply.payload[0]);

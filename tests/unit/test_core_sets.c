@@ -1,8 +1,8 @@
+#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <cmocka.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -22,7 +22,7 @@ static unsigned next_random (unsigned *seed)
 
 static int by_key (const void *a, const void *b)
 {
-    const ready_node_t *x = *(ready_node_t *const *) a, *y = *(ready_node_t *const *) b;
+    const ready_node_t *x = *(ready_node_t *const *)a, *y = *(ready_node_t *const *)b;
     if (x->rank != y->rank)
         return x->rank < y->rank ? -1 : 1;
     return x->order < y->order ? -1 : x->order > y->order;
@@ -35,7 +35,7 @@ static void a_ready_queue_keeps_order_and_positions (void **state)
     ready_t ready = { NULL };
     unsigned seed = 7;
     size_t count = 0, next = 0;
-    (void) state;
+    (void)state;
     for (int step = 0; step < 3 * NODES; step++) {
         if (next < NODES && next_random (&seed) % 3) {
             ready_insert (&ready, &nodes[next], next_random (&seed) % 10, next);
@@ -67,7 +67,7 @@ static void a_map_finds_what_was_put_and_not_what_was_removed (void **state)
     static object_t objects[NODES];
     map_t map;
     unsigned seed = 3;
-    (void) state;
+    (void)state;
     map_init (&map, offsetof (object_t, id));
     for (int i = 0; i < NODES; i++) {
         objects[i].id = uuid_new ();
@@ -93,24 +93,24 @@ static void a_map_finds_what_was_put_and_not_what_was_removed (void **state)
 static void every_step_of_the_lifecycle_is_as_drawn (void **state)
 {
     static const char *const drawn[] = {
-        "pending start processing",      "pending resume pending",          "pending fail failed",
-        "pending cancel cancelled",      "pending reprioritise pending",    "pending hurry pending",
-        "pending remove cancelled",      "processing start processing",     "processing resume processing",
-        "processing complete completed", "processing fail failed",          "processing cancel cancelled",
-        "processing reprioritise processing", "processing remove cancelled", "completed replay pending",
-        "completed remove completed",    "failed replay pending",           "failed remove failed",
-        "cancelled replay pending",      "cancelled remove cancelled",
+        "pending start processing",           "pending resume pending",       "pending fail failed",
+        "pending cancel cancelled",           "pending reprioritise pending", "pending hurry pending",
+        "pending remove cancelled",           "processing start processing",  "processing resume processing",
+        "processing complete completed",      "processing fail failed",       "processing cancel cancelled",
+        "processing reprioritise processing", "processing remove cancelled",  "completed replay pending",
+        "completed remove completed",         "failed replay pending",        "failed remove failed",
+        "cancelled replay pending",           "cancelled remove cancelled",
     };
-    (void) state;
+    (void)state;
     size_t allowed = 0;
     for (int s = 0; s < TASK_STATUS_COUNT; s++)
         for (int e = 0; e < TASK_EVENT_COUNT; e++) {
             task_status_t next;
-            if (!lifecycle_step ((task_status_t) s, (task_event_t) e, &next))
+            if (!lifecycle_step ((task_status_t)s, (task_event_t)e, &next))
                 continue;
             char text[96];
-            snprintf (text, sizeof text, "%s %s %s", task_status_name ((task_status_t) s),
-                      task_event_name ((task_event_t) e), task_status_name (next));
+            snprintf (text, sizeof text, "%s %s %s", task_status_name ((task_status_t)s),
+                      task_event_name ((task_event_t)e), task_status_name (next));
             size_t i = 0;
             while (i < sizeof drawn / sizeof drawn[0] && strcmp (drawn[i], text) != 0)
                 i++;

@@ -69,8 +69,8 @@ static void stored_rows_are_precise (void **state)
         assert_true (span_is (vectors.model, "model-x"));
         fill (query, dims);
         for (uint32_t i = 0; i < 20; i++)
-            assert_true (fabsf (scan_exact (&vectors, i, query) -
-                                inner (rows + (size_t)i * dims, query, dims)) < 1e-4f);
+            assert_true (fabsf (scan_exact (&vectors, i, query) - inner (rows + (size_t)i * dims, query, dims)) <
+                         1e-4f);
         buf_unref (&buf);
         free (rows);
         free (query);

@@ -1,10 +1,10 @@
+#include <cmocka.h>
+#include <fcntl.h>
+#include <ftw.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <cmocka.h>
-#include <fcntl.h>
-#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -19,22 +19,22 @@ static char dir[64];
 
 static int make_dir (void **state)
 {
-    (void) state;
+    (void)state;
     strcpy (dir, "/tmp/myelin-test-XXXXXX");
     return mkdtemp (dir) ? 0 : -1;
 }
 
 static int remove_one (const char *path, const struct stat *st, int type, struct FTW *ftw)
 {
-    (void) st;
-    (void) type;
-    (void) ftw;
+    (void)st;
+    (void)type;
+    (void)ftw;
     return remove (path);
 }
 
 static int remove_dir (void **state)
 {
-    (void) state;
+    (void)state;
     return nftw (dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 }
 
@@ -53,7 +53,7 @@ static void reads_see_the_pending_batch_and_iterators_do_not (void **state)
 {
     kv_t *kv = open_db ();
     str_t value = STR_INIT;
-    (void) state;
+    (void)state;
     kv_put (kv, FAMILY_TASKS, SPAN_LIT ("a"), SPAN_LIT ("1"));
     kv_put (kv, FAMILY_TASKS, SPAN_LIT ("a"), SPAN_LIT ("2"));
     assert_int_equal (kv_get (kv, FAMILY_TASKS, SPAN_LIT ("a"), &value, NULL), 1);
@@ -77,7 +77,7 @@ static void a_large_batch_is_one_commit_and_survives_reopening (void **state)
     kv_t *kv = open_db ();
     str_t value = STR_INIT;
     char key[16];
-    (void) state;
+    (void)state;
     for (int i = 0; i < 5000; i++) {
         snprintf (key, sizeof key, "key %06d", i);
         kv_put (kv, FAMILY_BLOBS, span_str (key), span_str (key));
@@ -105,7 +105,7 @@ static void a_second_opener_is_told_that_the_database_is_in_use (void **state)
     kv_t *kv = open_db ();
     err_t err = { 0 };
     char path[128];
-    (void) state;
+    (void)state;
     snprintf (path, sizeof path, "%s/db", dir);
     assert_null (records_open (path, &err));
     assert_int_equal (err.code, ERR_LOCKED);
@@ -118,7 +118,7 @@ static void records_of_a_newer_version_are_refused (void **state)
     record_user_t user = { .seq = 7 };
     str_t bytes = STR_INIT;
     err_t err = { 0 };
-    (void) state;
+    (void)state;
     record_put (kv, FAMILY_USERS, SPAN_LIT ("u"), &record_user_shape, &user);
     assert_int_equal (record_get (kv, FAMILY_USERS, SPAN_LIT ("u"), &record_user_shape, &user, &bytes, &err), 1);
     assert_int_equal (user.seq, 7);
@@ -138,7 +138,7 @@ static void keys_of_a_user_stay_together_and_can_be_read_back (void **state)
     str_t a = STR_INIT, b = STR_INIT, prefix = STR_INIT;
     uuid_t first = uuid_new (), second = uuid_new ();
     span_t user, rest;
-    (void) state;
+    (void)state;
     record_key (&a, SPAN_LIT ("ann"), first);
     record_key (&b, SPAN_LIT ("ann"), second);
     record_key_user (&prefix, SPAN_LIT ("ann"));
@@ -161,7 +161,7 @@ static void a_blob_appears_whole_under_its_hash_or_not_at_all (void **state)
     err_t err = { 0 };
     str_t path = STR_INIT;
     struct stat st;
-    (void) state;
+    (void)state;
     blob_writer_t *writer = blob_writer_new (dir, &err);
     assert_non_null (writer);
     assert_int_equal (blob_writer_add (writer, SPAN_LIT ("hello "), &err), 0);
@@ -192,7 +192,7 @@ static void a_blob_appears_whole_under_its_hash_or_not_at_all (void **state)
 static void an_unwritable_place_is_an_error_with_a_name (void **state)
 {
     err_t err = { 0 };
-    (void) state;
+    (void)state;
     assert_null (blob_writer_new ("/proc/nowhere", &err));
     assert_non_null (strstr (err.message, "/proc/nowhere"));
 }
