@@ -440,7 +440,7 @@ static void due (core_t *self)
         jobs_check_workers (self);
     }
     if (self->now >= self->expire_at) {
-        self->expire_at = self->now + (requests_expire (self) ? EXPIRE_MS : EXPIRE_STEP_MS);
+        self->expire_at = self->now + (ask_expire (self) ? EXPIRE_MS : EXPIRE_STEP_MS);
     }
     if (self->now >= self->rate_at) {
         self->rate_at = self->now + RATE_MS;
@@ -451,7 +451,7 @@ static void due (core_t *self)
 uint64_t core_dispatch (core_t *self)
 {
     due (self);
-    requests_retry (self);
+    quarantine_retry_some (self);
     jobs_dispatch (self);
     if (self->questions.count || self->retries.count || self->replays.count)
         return self->now; /* the turn after this one goes on with them */

@@ -84,14 +84,15 @@ static bool visit_document (page_t *page, uuid_t id, span_t value, const void *f
 
 /*  --- tasks --- */
 
-static bool in_codes (span_t codes, span_t code)
+bool list_has (span_t list, span_t word)
 {
-    for (size_t at = 0; at < codes.size;) {
-        const char *found = memchr (codes.data + at, ',', codes.size - at);
-        size_t end = found ? (size_t)(found - codes.data) : codes.size;
-        if (span_eq (span (codes.data + at, end - at), code))
+    while (list.size) {
+        const char *comma = memchr (list.data, ',', list.size);
+        size_t size = comma ? (size_t)(comma - list.data) : list.size;
+        if (span_eq (span (list.data, size), word))
             return true;
-        at = end + 1;
+        size_t used = comma ? size + 1 : size;
+        list = span (list.data + used, list.size - used);
     }
     return false;
 }
@@ -103,7 +104,7 @@ static bool matches (const wire_task_list_t *filter, const record_task_t *view)
            (uuid_is_null (filter->document) || uuid_eq (filter->document, view->document)) &&
            (!filter->created_after || view->created_at > filter->created_after) &&
            (!filter->created_before || view->created_at < filter->created_before) &&
-           (!filter->error_codes.size || in_codes (filter->error_codes, view->error_code));
+           (!filter->error_codes.size || list_has (filter->error_codes, view->error_code));
 }
 
 static void show (page_t *page, uuid_t id, const record_task_t *view, const task_t *live, bool with_document)

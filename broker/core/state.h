@@ -254,8 +254,9 @@ void job_free (core_t *self, job_t *job);
 #define FEED_EVENTS(X)                                                                                                 \
     X (CREATED, "created")                                                                                             \
     X (STARTED, "started")                                                                                             \
-    X (PROGRESS, "progress") X (RETRYING, "retrying") X (COMPLETED, "completed") X (FAILED, "failed")                  \
-        X (CANCELLED, "cancelled") X (DELETED, "deleted")
+    X (PROGRESS, "progress")                                                                                           \
+    X (RETRYING, "retrying") X (COMPLETED, "completed") X (FAILED, "failed") X (CANCELLED, "cancelled")                \
+        X (DELETED, "deleted")
 typedef enum {
 #define FEED_EVENT_ENUM(sym, name) FEED_##sym,
     FEED_EVENTS (FEED_EVENT_ENUM)
@@ -278,10 +279,11 @@ void json_document (core_t *self, str_t *out, user_t *user, uuid_t id, const rec
 void json_result (str_t *out, uuid_t id, const record_task_t *view);
 void json_queue (core_t *self, str_t *out, const user_t *user); /* NULL: everyone's */
 
-/*  requests.c, listing.c: what gateways ask */
+/*  requests.c, asking.c, quarantine.c, listing.c: what gateways ask */
 int requests_input (core_t *self, const frames_t *in, err_t *err);
-bool requests_expire (core_t *self); /* removes old first answers; false: there is more to look at */
-void requests_retry (core_t *self);  /* goes on with what replays the quarantine */
+bool ask_expire (core_t *self);            /* removes old first answers; false: there is more to look at */
+void quarantine_retry_some (core_t *self); /* goes on with what replays the quarantine */
+bool list_has (span_t list, span_t word);  /* in a comma-separated list */
 size_t listing_answer (core_t *self, const frames_t *in); /* returns how many records it looked at */
 
 #endif

@@ -1,8 +1,8 @@
+#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <cmocka.h>
 #include <stdio.h>
 
 #include "base/hash.h"
@@ -429,7 +429,9 @@ static void a_new_subscriber_is_shown_what_lives_and_nothing_twice (void **state
     static const struct {
         const char *topic;
         size_t shown;
-    } cases[] = { { "task.ann.", TASKS / 2 }, { "task.ann", TASKS / 2 }, { "", TASKS }, { "task.eve.", 0 }, { "queue.", 0 } };
+    } cases[] = {
+        { "task.ann.", TASKS / 2 }, { "task.ann", TASKS / 2 }, { "", TASKS }, { "task.eve.", 0 }, { "queue.", 0 }
+    };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         core_subscription (world.core, span_str (cases[i].topic), true);
         for (int turns = 0; turns < 10; turns++)

@@ -1,0 +1,81 @@
+/*  quarantine.c: failed tasks are processed again, all that a filter takes: some in every turn. */
+#include "broker/core/asking.h"
+
+#define RETRY_SCAN 1000u /* failed tasks looked at in one turn */
+
+/*  Replays the task if it is failed and the filter takes it; says whether it did. */
+static bool retry_one (core_t *self, const asker_t *asker, const wire_quarantine_retry_t *filter, uuid_t id)
+{
+    record_task_t record;
+    str_t bytes = STR_INIT;
+    bool taken = ask_task (self, asker->user, id, &record, &bytes, NULL) == 0 && record.status == TASK_FAILED &&
+                 (uuid_is_null (filter->document) || uuid_eq (filter->document, record.document)) &&
+                 (!filter->error_codes.size || list_has (filter->error_codes, record.error_code)) &&
+                 task_replay (self, asker->user, id, NULL) == 0;
+    str_free (&bytes);
+    return taken;
+}
+
+static void retry_answer (core_t *self, const asker_t *asker, uint64_t retried)
+{
+    str_t body = STR_INIT;
+    str_char (&body, '{');
+    str_key_u64 (&body, "retried", retried);
+    str_char (&body, '}');
+    ask_answer (self, asker, 202, SPAN_EMPTY, &body);
+}
+
+void quarantine_retry (core_t *self, const asker_t *asker, const frames_t *in)
+{
+    const wire_quarantine_retry_t *msg = &in->msg.quarantine_retry;
+    err_t err;
+    if (ask_answered_before (self, asker))
+        return;
+    if (ask_check_new_work (self, asker->user, DEFAULT_PRIORITY, &err) == -1)
+        ask_refuse (self, asker, &err);
+    else if (uuid_is_null (msg->task))
+        core_question (self, &self->retries, in); /* there may be many: some a turn */
+    else if (retry_one (self, asker, msg, msg->task))
+        retry_answer (self, asker, 1);
+    else {
+        err_set (&err, ERR_NOT_FOUND, "there is no such task in quarantine");
+        ask_refuse (self, asker, &err);
+    }
+}
+
+/*  True when all failed tasks of the user were looked at. */
+static bool retry_some (core_t *self, question_t *question, const asker_t *asker)
+{
+    str_t prefix = STR_INIT;
+    record_key_user (&prefix, asker->user->name);
+    str_char (&prefix, (char)TASK_FAILED);
+    kv_iter_t *iter = kv_iterate (self->kv, FAMILY_ENDED);
+    bool end = false;
+    iter->ops->seek (iter, str_span (question->from.size ? &question->from : &prefix));
+    for (uint32_t looked_at = 0; looked_at < RETRY_SCAN; looked_at++, iter->ops->step (iter, true)) {
+        span_t key = iter->ops->valid (iter) ? iter->ops->key (iter) : SPAN_EMPTY;
+        end = key.size != prefix.size + UUID_SIZE || memcmp (key.data, prefix.data, prefix.size) != 0 ||
+              asker->user->pending >= PENDING_MAX;
+        if (end)
+            break;
+        str_clear (&question->from);
+        str_add (&question->from, key);
+        question->number += retry_one (self, asker, &question->in.msg.quarantine_retry,
+                                       record_key_id (span (key.data + prefix.size, UUID_SIZE)));
+    }
+    kv_iter_destroy (&iter);
+    str_free (&prefix);
+    return end;
+}
+
+void quarantine_retry_some (core_t *self)
+{
+    if (!self->retries.count)
+        return;
+    question_t *question = &self->retries.items[0];
+    asker_t asker = ask_of (self, &question->in);
+    if (!retry_some (self, question, &asker))
+        return;
+    retry_answer (self, &asker, question->number);
+    core_questions_done (&self->retries, 1);
+}
