@@ -255,8 +255,8 @@ void job_free (core_t *self, job_t *job);
     X (CREATED, "created")                                                                                             \
     X (STARTED, "started")                                                                                             \
     X (PROGRESS, "progress")                                                                                           \
-    X (RETRYING, "retrying") X (COMPLETED, "completed") X (FAILED, "failed") X (CANCELLED, "cancelled")                \
-        X (DELETED, "deleted")
+    X (RETRYING, "retrying")                                                                                           \
+    X (COMPLETED, "completed") X (FAILED, "failed") X (CANCELLED, "cancelled") X (DELETED, "deleted")
 typedef enum {
 #define FEED_EVENT_ENUM(sym, name) FEED_##sym,
     FEED_EVENTS (FEED_EVENT_ENUM)

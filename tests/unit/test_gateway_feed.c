@@ -2,11 +2,13 @@
 #include "base/clock.h"
 #include "gateway/feed.h"
 
+#include <stdio.h>
+#include <stdlib.h>
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <stdio.h>
-#include <stdlib.h>
+#include <stdint.h>
 
 #include <cmocka.h>
 

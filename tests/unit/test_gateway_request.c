@@ -4,10 +4,12 @@
 #include "gateway/problem.h"
 #include "gateway/request.h"
 
+#include <stdlib.h>
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <stdlib.h>
+#include <stdint.h>
 
 #include <cmocka.h>
 
