@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "base/loopback.h"
 #include "store/blob.h"
+#include "store/blob_walk.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -14,6 +15,8 @@
 #define DRAIN_MAX     512 /* messages a turn takes from one socket: timers must not starve */
 #define FEED_HWM      20000
 #define DISK_CHECK_MS 1000u
+#define WALK_MS       3600000u /* how often all blob files are looked at */
+#define WALK_STEP     32       /* files a turn */
 
 /*  A worker's own socket, and its process when it runs on this host. */
 typedef struct {
@@ -32,6 +35,8 @@ struct server {
     size_t item_room;
     char pub[256], host[64];
     uint64_t disk_checked_ms;
+    blob_walk_t *walk; /* NULL: none is under way */
+    uint64_t walk_at_ms;
     str_t scratch;
 };
 
@@ -107,6 +112,7 @@ void server_destroy (server_t **self_p)
             zmq_close (sockets[i]);
     free (self->peers);
     free (self->items);
+    blob_walk_destroy (&self->walk);
     str_free (&self->scratch);
     free (self);
 }
@@ -261,6 +267,24 @@ static void check_disk (server_t *self, uint64_t now)
                      (uint64_t)fs.f_bavail * fs.f_frsize < self->config.disk_reserve_bytes ? ERR_DISK_FULL : ERR_NONE);
 }
 
+/*  Files that no document has: of uploads whose submit never came. Returns when to go on. */
+static uint64_t look_at_files (server_t *self, uint64_t now)
+{
+    if (now < self->walk_at_ms)
+        return self->walk_at_ms;
+    if (!self->walk && !(self->walk = blob_walk_new (self->config.data_dir)))
+        return self->walk_at_ms = now + WALK_MS;
+    for (int i = 0; i < WALK_STEP; i++) {
+        hash_t hash;
+        if (!blob_walk_next (self->walk, &self->scratch, &hash)) {
+            blob_walk_destroy (&self->walk);
+            return self->walk_at_ms = now + WALK_MS;
+        }
+        core_file_found (self->core, str_span (&self->scratch), hash);
+    }
+    return now;
+}
+
 static int wait_for_input (server_t *self, int signal_fd, uint64_t deadline_ms)
 {
     size_t count = 4 + self->peer_count;
@@ -309,7 +333,10 @@ int server_run (server_t *self, int signal_fd, err_t *err)
         check_pids (self, used); /* after the intake: what a dead worker finished before it died counts */
         drain (self, self->front, true);
         drain_feed (self);
+        uint64_t look_at = look_at_files (self, now);
         deadline = core_dispatch (self->core);
+        if (look_at < deadline)
+            deadline = look_at;
         if (core_commit (self->core, err) == -1)
             return -1;
         release (self);

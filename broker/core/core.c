@@ -310,6 +310,7 @@ void core_destroy (core_t **self_p)
     core_questions_done (&self->questions, self->questions.count);
     core_questions_done (&self->retries, self->retries.count);
     core_questions_done (&self->replays, self->replays.count);
+    free (self->fresh);
     free (self->questions.items);
     free (self->retries.items);
     free (self->replays.items);
@@ -467,6 +468,7 @@ int core_commit (core_t *self, err_t *err)
     self->sync = false;
     if (kv_commit (self->kv, sync, err) == -1)
         return -1;
+    self->fresh_count = 0;
     answer_questions (self);
     events_replay_some (self);
     return 0;

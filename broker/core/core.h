@@ -11,6 +11,7 @@
 #define BROKER_CORE_CORE_H
 
 #include "base/buf.h"
+#include "base/hash.h"
 #include "store/kv.h"
 #include "wire/frames.h"
 
@@ -57,6 +58,9 @@ void core_subscription (core_t *self, span_t topic, bool on);
 
 /*  A file of OUT_UNLINK is gone. */
 void core_unlinked (core_t *self, span_t path);
+
+/*  There is a blob file: it is to go (OUT_UNLINK) when no document has it. */
+void core_file_found (core_t *self, span_t user, hash_t hash);
 
 /*  New work is refused with this error (ERR_DISK_FULL, ERR_DRAINING) until set back to ERR_NONE. */
 void core_refuse (core_t *self, err_code_t code);

@@ -51,25 +51,35 @@ out:
     str_free (&bytes);
 }
 
-static void upload_path (const core_t *self, const asker_t *asker, span_t hash_bytes, str_t *path)
+static void file_path (const core_t *self, span_t user, span_t hash_bytes, str_t *path)
 {
     hash_t hash;
     memcpy (hash.bytes, hash_bytes.data, HASH_SIZE);
-    blob_path (path, self->config.data_dir, asker->user->name, hash);
+    blob_path (path, self->config.data_dir, user, hash);
 }
 
-/*  The file of an upload that came to nothing goes, unless a document of the same content has it. */
-static void drop_upload (core_t *self, const asker_t *asker, const wire_submit_t *msg)
+/*  The file of this content goes, unless a document has it. */
+static void drop_file (core_t *self, span_t user, span_t hash)
 {
-    if (!msg->in_file || msg->hash.size != HASH_SIZE)
-        return;
-    record_key_bytes (&self->key, asker->user->name, msg->hash);
+    record_key_bytes (&self->key, user, hash);
     if (kv_get (self->kv, FAMILY_HASHES, str_span (&self->key), &self->value, NULL) != 0)
         return;
     str_t path = STR_INIT;
-    upload_path (self, asker, msg->hash, &path);
+    file_path (self, user, hash, &path);
     core_unlink (self, str_span (&path));
     str_free (&path);
+}
+
+/*  An upload that came to nothing. */
+static void drop_upload (core_t *self, const asker_t *asker, const wire_submit_t *msg)
+{
+    if (msg->in_file && msg->hash.size == HASH_SIZE)
+        drop_file (self, asker->user->name, msg->hash);
+}
+
+void core_file_found (core_t *self, span_t user, hash_t hash)
+{
+    drop_file (self, user, span (hash.bytes, HASH_SIZE));
 }
 
 void documents_submit (core_t *self, const asker_t *asker, const frames_t *in)
@@ -110,7 +120,7 @@ void documents_submit (core_t *self, const asker_t *asker, const frames_t *in)
         kv_put (self->kv, FAMILY_BLOBS, str_span (&self->key), buf_span (in->payload[0]));
     } else { /* a document of the same content may have been deleted in this very turn */
         str_t path = STR_INIT;
-        upload_path (self, asker, msg->hash, &path);
+        file_path (self, asker->user->name, msg->hash, &path);
         core_keep_file (self, str_span (&path));
         str_free (&path);
     }
@@ -158,7 +168,7 @@ void documents_blob (core_t *self, const asker_t *asker, const frames_t *in)
     }
     wire_reply_t reply = { .req = asker->req, .status = 200 };
     if (document.in_file) {
-        upload_path (self, asker, document.hash, &path);
+        file_path (self, asker->user->name, document.hash, &path);
         reply.path = str_span (&path);
     } else {
         record_key (&self->key, asker->user->name, id);
@@ -208,7 +218,7 @@ void documents_delete (core_t *self, const asker_t *asker, const frames_t *in)
     if (!uuid_is_null (document.first_task))
         drop_task (self, user, document.first_task);
     if (!uuid_is_null (document.task))
-        drop_task (self, user, document.task); /* may have come in this turn: the iterator would not see it */
+        drop_task (self, user, document.task);
     record_key (&prefix, user->name, id);
     kv_iter_t *iter = kv_iterate (self->kv, FAMILY_DOCUMENT_TASKS);
     for (iter->ops->seek (iter, str_span (&prefix)); iter->ops->valid (iter); iter->ops->step (iter, true)) {
@@ -218,11 +228,16 @@ void documents_delete (core_t *self, const asker_t *asker, const frames_t *in)
         drop_task (self, user, record_key_id (span (key.data + prefix.size, UUID_SIZE)));
     }
     kv_iter_destroy (&iter);
+    for (size_t i = 0; i < self->fresh_count; i++) { /* of this turn: the iterator does not see them yet */
+        const task_t *task = task_find (self, user, self->fresh[i]);
+        if (task && uuid_eq (task->document, id))
+            drop_task (self, user, self->fresh[i]);
+    }
     record_key_bytes (&self->key, user->name, document.hash);
     kv_delete (self->kv, FAMILY_HASHES, str_span (&self->key));
     if (document.in_file) {
         str_t path = STR_INIT;
-        upload_path (self, asker, document.hash, &path);
+        file_path (self, asker->user->name, document.hash, &path);
         core_unlink (self, str_span (&path));
         str_free (&path);
     }

@@ -74,6 +74,10 @@ void quarantine_retry_some (core_t *self)
         return;
     question_t *question = &self->retries.items[0];
     asker_t asker = ask_of (self, &question->in);
+    if (!question->from.size && ask_answered_before (self, &asker)) { /* sent again while the first was at work */
+        core_questions_done (&self->retries, 1);
+        return;
+    }
     if (!retry_some (self, question, &asker))
         return;
     retry_answer (self, &asker, question->number);

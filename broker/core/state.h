@@ -173,6 +173,8 @@ struct core {
     size_t topic_count;
     out_t *outbox;
     size_t out_first, out_count, out_room;
+    uuid_t *fresh; /* tasks created in this turn */
+    size_t fresh_count, fresh_room;
     question_list_t questions; /* lists, answered after the commit */
     question_list_t retries;   /* of the quarantine */
     question_list_t replays;   /* new subscribers, who are shown what lives */

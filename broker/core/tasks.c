@@ -137,6 +137,13 @@ task_t *task_create (core_t *self, user_t *user, uuid_t id, record_document_t *d
     document->task = id;
     document->updated_at = self->wall;
 
+    if (self->fresh_count == self->fresh_room) {
+        self->fresh_room = self->fresh_room ? self->fresh_room * 2 : 256;
+        self->fresh = realloc (self->fresh, self->fresh_room * sizeof *self->fresh);
+        if (!self->fresh)
+            abort ();
+    }
+    self->fresh[self->fresh_count++] = id;
     task_t *task = task_new (self, user, id);
     task->document = document_id;
     task->order = self->next_order++;

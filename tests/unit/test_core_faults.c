@@ -168,6 +168,7 @@ static void files_nobody_has_are_removed_also_after_a_crash (void **state)
     uuid_t document = uuid_new ();
     wire_msg_t submit = file_submit (&world, &hash, document);
     assert_int_equal (ask (&world, &submit, NULL), 201);
+    core_file_found (world.core, SPAN_LIT ("ann"), hash);
     core_refuse (world.core, ERR_DISK_FULL);
     assert_int_equal (ask (&world, &submit, NULL), 507); /* the file is the document's */
     assert_int_equal (world_count (&world, OUT_UNLINK), 0);
@@ -182,7 +183,12 @@ static void files_nobody_has_are_removed_also_after_a_crash (void **state)
     world_restart (&world, true); /* it is not known that any of them is gone */
     world_turn (&world);
     assert_int_equal (world_count (&world, OUT_UNLINK), 2);
+    core_file_found (world.core, SPAN_LIT ("bob"), hash); /* of an upload whose submit never came */
+    world_turn (&world);
+    assert_int_equal (world_count (&world, OUT_UNLINK), 3);
     str_t path = STR_INIT;
+    blob_path (&path, world.config.data_dir, SPAN_LIT ("bob"), hash);
+    core_unlinked (world.core, str_span (&path));
     blob_path (&path, world.config.data_dir, SPAN_LIT ("ann"), other);
     core_unlinked (world.core, str_span (&path));
     blob_path (&path, world.config.data_dir, SPAN_LIT ("ann"), hash);
@@ -335,6 +341,28 @@ static void a_removed_task_leaves_no_history (void **state)
     world_stop (&world);
 }
 
+static void all_tasks_of_a_document_go_with_it_those_of_the_same_turn_too (void **state)
+{
+    world_t world;
+    uuid_t document, tasks[4];
+    (void)state;
+    world_start (&world, NULL);
+    world_worker (&world, STAGE_STORAGE, 1);
+    world_submit (&world, "ann", "hello", 0, &document, &tasks[0]);
+    for (int i = 1; i < 4; i++) {
+        tasks[i] = uuid_new ();
+        wire_task_create_t create = { .req = 2, .user = SPAN_LIT ("ann"), .document = document, .task = tasks[i] };
+        world_say (&world, &(wire_msg_t){ .kind = WIRE_KIND_TASK_CREATE, .task_create = create }, NULL, 0);
+    }
+    wire_document_delete_t drop = { .req = 7, .user = SPAN_LIT ("ann"), .document = document };
+    world_say (&world, &(wire_msg_t){ .kind = WIRE_KIND_DOCUMENT_DELETE, .document_delete = drop }, NULL, 0);
+    world_turn (&world);
+    world_forget (&world);
+    for (int i = 0; i < 4; i++)
+        assert_string_equal (world_status (&world, "ann", tasks[i]), "");
+    world_stop (&world);
+}
+
 static uint64_t number_of (const str_t *body, const char *key)
 {
     const char *at = strstr (body->data, key);
@@ -394,8 +422,17 @@ static void the_whole_quarantine_is_retried_by_one_request (void **state)
     }
     wire_quarantine_retry_t retry = { .req = 1, .user = SPAN_LIT ("ann"), .error_codes = SPAN_LIT ("empty_document") };
     wire_msg_t msg = { .kind = WIRE_KIND_QUARANTINE_RETRY, .quarantine_retry = retry };
-    assert_int_equal (ask (&world, &msg, &body), 202);
+    msg.quarantine_retry.idem_key = msg.quarantine_retry.idem_hash = SPAN_LIT ("once");
+    world_say (&world, &msg, NULL, 0);
+    assert_int_equal (ask (&world, &msg, &body), 202); /* sent again while the first is at work */
     assert_string_equal (body.data, "{\"retried\":1250}");
+    for (int turns = 0; turns < 10; turns++)
+        world_turn (&world);
+    frames_t reply;
+    assert_true (world_hear (&world, WIRE_KIND_REPLY, anyone, &reply));
+    assert_true (span_is (buf_span (reply.payload[0]), "{\"retried\":1250}"));
+    frames_clear (&reply);
+    msg.quarantine_retry.idem_key = msg.quarantine_retry.idem_hash = SPAN_EMPTY;
     msg.quarantine_retry.error_codes = SPAN_EMPTY;
     msg.quarantine_retry.task = task; /* the last one, and it alone */
     assert_int_equal (ask (&world, &msg, &body), 202);
@@ -495,6 +532,7 @@ int main (void)
         cmocka_unit_test (a_storage_in_trouble_may_have_committed_all_the_same),
         cmocka_unit_test (what_is_stored_twice_counts_once),
         cmocka_unit_test (a_removed_task_leaves_no_history),
+        cmocka_unit_test (all_tasks_of_a_document_go_with_it_those_of_the_same_turn_too),
         cmocka_unit_test (the_average_is_over_the_tasks_there_are_and_restarts_keep_it),
         cmocka_unit_test (the_whole_quarantine_is_retried_by_one_request),
         cmocka_unit_test (a_new_subscriber_is_shown_what_lives_and_nothing_twice),

@@ -10,9 +10,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "store/blob.h"
+#include "store/blob_walk.h"
 #include "store/records.h"
 
 /* link: store */
@@ -199,6 +201,49 @@ static void an_unwritable_place_is_an_error_with_a_name (void **state)
     assert_non_null (strstr (err.message, "/proc/nowhere"));
 }
 
+/*  A blob of `user`; `age_s`: it was written so long ago. */
+static hash_t make_blob (span_t user, span_t content, time_t age_s)
+{
+    err_t err;
+    str_t path = STR_INIT;
+    blob_writer_t *writer = blob_writer_new (dir, &err);
+    assert_non_null (writer);
+    assert_int_equal (blob_writer_add (writer, content, &err), 0);
+    hash_t hash = blob_writer_hash (writer);
+    assert_int_equal (blob_writer_commit (writer, user, &err), 0);
+    blob_writer_destroy (&writer);
+    blob_path (&path, dir, user, hash);
+    struct timespec times[] = { { .tv_sec = time (NULL) - age_s }, { .tv_sec = time (NULL) - age_s } };
+    assert_int_equal (utimensat (AT_FDCWD, path.data, times, 0), 0);
+    str_free (&path);
+    return hash;
+}
+
+static void a_walk_finds_the_blobs_that_are_no_longer_fresh (void **state)
+{
+    hash_t hash;
+    (void)state;
+    str_t user = STR_INIT;
+    blob_walk_t *walk = blob_walk_new (dir); /* where nothing is yet, nothing is found */
+    assert_true (!walk || !blob_walk_next (walk, &user, &hash));
+    blob_walk_destroy (&walk);
+    hash_t ann = make_blob (SPAN_LIT ("../ann"), SPAN_LIT ("old"), 7200);
+    hash_t bob = make_blob (SPAN_LIT ("bob"), SPAN_LIT ("old"), 7200);
+    make_blob (SPAN_LIT ("bob"), SPAN_LIT ("fresh"), 60);
+    walk = blob_walk_new (dir);
+    assert_non_null (walk);
+    unsigned found = 0;
+    while (blob_walk_next (walk, &user, &hash)) {
+        bool is_ann = span_is (str_span (&user), "../ann");
+        assert_true (is_ann || span_is (str_span (&user), "bob"));
+        assert_memory_equal (hash.bytes, (is_ann ? ann : bob).bytes, HASH_SIZE);
+        found |= is_ann ? 1u : 2u;
+    }
+    assert_int_equal (found, 3);
+    blob_walk_destroy (&walk);
+    str_free (&user);
+}
+
 int main (void)
 {
     const struct CMUnitTest tests[] = {
@@ -208,6 +253,7 @@ int main (void)
         cmocka_unit_test_setup_teardown (records_of_a_newer_version_are_refused, make_dir, remove_dir),
         cmocka_unit_test (keys_of_a_user_stay_together_and_can_be_read_back),
         cmocka_unit_test_setup_teardown (a_blob_appears_whole_under_its_hash_or_not_at_all, make_dir, remove_dir),
+        cmocka_unit_test_setup_teardown (a_walk_finds_the_blobs_that_are_no_longer_fresh, make_dir, remove_dir),
         cmocka_unit_test (an_unwritable_place_is_an_error_with_a_name),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);
