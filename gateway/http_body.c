@@ -31,9 +31,16 @@ static int add_file (http_body_t *self, const char *filename, const char *media_
             return -1;
         dispatch_media_type (self->request, span_str (media_type));
         self->has_file = true;
-    } else if (offset == 0 && upload_size (self->upload))
+    } else if (offset == 0 && (upload_size (self->upload) || self->file_done || !filename ||
+                               !span_is (str_span (&self->request->filename), filename)))
         return err_set (&self->err, ERR_INVALID_VALUE, "field 'file' is given twice: one document a request");
     return upload_add (self->upload, bytes, &self->err);
+}
+
+/*  A part whose first bytes have not arrived yet is announced empty, and then begun once more with them. */
+static bool is_begun_again (const http_body_t *self, const char *name)
+{
+    return self->field.size && !self->text.size && span_is (str_span (&self->field), name);
 }
 
 static enum MHD_Result part (void *arg, enum MHD_ValueKind kind, const char *name, const char *filename,
@@ -43,10 +50,15 @@ static enum MHD_Result part (void *arg, enum MHD_ValueKind kind, const char *nam
     http_body_t *self = arg;
     if (self->err.code != ERR_NONE)
         return MHD_NO;
+    if (!name || !*name) { /* libmicrohttpd reads no other form */
+        err_set (&self->err, ERR_MALFORMED, "a part of the form has no quoted name, as in: form-data; name=\"file\"");
+        return MHD_NO;
+    }
     if (strcmp (name, "file") == 0)
         return end_field (self) == 0 && add_file (self, filename, media_type, span (data, size), offset) == 0 ? MHD_YES
                                                                                                               : MHD_NO;
-    if (offset == 0) {
+    self->file_done = self->has_file;
+    if (offset == 0 && !is_begun_again (self, name)) {
         if (end_field (self) == -1)
             return MHD_NO;
         str_text (&self->field, name);
@@ -59,6 +71,20 @@ static enum MHD_Result part (void *arg, enum MHD_ValueKind kind, const char *nam
     return MHD_YES;
 }
 
+/*  libmicrohttpd takes all that follows `boundary=` for the boundary, so nothing else may. */
+static int check_boundary (span_t type, err_t *err)
+{
+    const char *at = memmem (type.data, type.size, "boundary=", 9);
+    const char *end = type.data + type.size;
+    if (!at)
+        return err_set (err, ERR_MALFORMED, "the form's Content-Type has no boundary");
+    at += 9;
+    const char *quote = at < end && *at == '"' ? memchr (at + 1, '"', (size_t)(end - at - 1)) : NULL;
+    if (quote ? quote + 1 == end : !memchr (at, ';', (size_t)(end - at)))
+        return 0;
+    return err_set (err, ERR_MALFORMED, "the boundary must be the last parameter of the form's Content-Type");
+}
+
 int http_body_start (http_body_t *self, request_t *request, struct MHD_Connection *connection, err_t *err)
 {
     self->request = request;
@@ -67,9 +93,11 @@ int http_body_start (http_body_t *self, request_t *request, struct MHD_Connectio
     self->upload = upload_new (request->gateway);
     if (!dispatch_is_form (request))
         return 0;
+    if (check_boundary (request->headers[HEADER_CONTENT_TYPE], err) == -1)
+        return -1;
     self->form = MHD_create_post_processor (connection, FORM_BUFFER, part, self);
     if (!self->form)
-        return err_set (err, ERR_MALFORMED, "the form has no boundary");
+        return err_set (err, ERR_MALFORMED, "the form's boundary cannot be used");
     return 0;
 }
 

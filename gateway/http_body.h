@@ -15,7 +15,8 @@ typedef struct {
     struct MHD_PostProcessor *form;
     str_t field; /* name of the form field at hand; empty: none */
     bool has_file;
-    err_t err; /* of a form's parts; code ERR_NONE: none */
+    bool file_done; /* another part came behind it */
+    err_t err;      /* of a form's parts; code ERR_NONE: none */
 } http_body_t;
 
 /*  Ready for the body of `request`, whose route is known. -1 with ERR_MALFORMED: the form cannot be read. */

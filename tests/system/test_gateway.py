@@ -4,7 +4,6 @@ import hashlib
 import http.client
 import json
 import os
-import pathlib
 import signal
 import socket
 import subprocess
@@ -16,114 +15,8 @@ import uuid
 
 import zmq
 
-from fake_broker import FakeBroker
+from gateway_alone import SUBMIT, TASKS, Events, ask, gateway, problem, read_all
 from harness import BIN, Rest, wait_for
-
-SUBMIT = {"method": "POST", "path": "/api/v1/documents/", "headers": {"X-Filename": "note.txt"}}
-TASKS = "document-processing/tasks/"
-
-
-class Gateway:
-    def __init__(self, directory, *more, broker=True):
-        self.directory = pathlib.Path(directory)
-        self.broker = FakeBroker(directory, directory)
-        if not broker:
-            self.broker.stop()
-        self.process = subprocess.Popen(
-            [str(BIN / "myelin-gateway"), "--http", "127.0.0.1:0", "--req", "tcp://127.0.0.1:0", "--broker",
-             self.broker.endpoints["broker"], "--query", self.broker.endpoints["query"], "--feed",
-             self.broker.endpoints["feed"], "--data", directory, "--log-level", "warn", *more],
-            stdout=subprocess.PIPE, text=True)
-        line = self.process.stdout.readline().split()
-        assert line and line[0] == "ready", line
-        self.addresses = dict(part.split("=", 1) for part in line[1:])
-        self.rest = Rest(self.addresses["http"])
-        self.host = urllib.parse.urlsplit(self.addresses["http"])
-        if broker:
-            wait_for(lambda: self.rest.get("/readyz").status == 200, 10, "the gateway is ready")
-
-    def stop(self):
-        self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(20)
-
-    def raw(self, request, seconds=10):
-        """Everything the server says until it closes."""
-        with socket.create_connection((self.host.hostname, self.host.port), timeout=seconds) as connection:
-            connection.sendall(request)
-            return read_all(connection)
-
-    def zmq(self, kind):
-        client = zmq.Context.instance().socket(kind)
-        client.linger = 0
-        client.rcvtimeo = 10000
-        client.connect(self.addresses["req"])
-        return client
-
-    def submit(self, content=b"text", query=""):
-        return self.rest.submit("note.txt", content, query)
-
-
-def read_all(connection):
-    parts = []
-    with contextlib.suppress(ConnectionResetError):
-        while True:
-            part = connection.recv(65536)
-            if not part:
-                break
-            parts.append(part)
-    return b"".join(parts)
-
-
-@contextlib.contextmanager
-def gateway(*more, **options):
-    with tempfile.TemporaryDirectory(prefix="myelin-gateway-") as directory:
-        self = Gateway(directory, *more, **options)
-        try:
-            yield self
-            code = self.stop()
-            assert code == 0, f"the gateway ended with {code}"
-        finally:
-            if self.process.poll() is None:
-                self.process.kill()
-                self.process.wait()
-            self.broker.stop()
-
-
-def problem(answer, status, code):
-    assert answer.status == status, answer
-    assert answer.headers["Content-Type"] == "application/problem+json", answer.headers
-    body = answer.json
-    assert set(body) == {"type", "title", "status", "detail", "code"}, body
-    assert body["status"] == status and body["code"] == code, body
-
-
-class Events:
-    """A client of GET events."""
-
-    def __init__(self, gate, query="", last_id=None):
-        self.connection = http.client.HTTPConnection(gate.host.hostname, gate.host.port, timeout=20)
-        headers = {"Last-Event-ID": str(last_id)} if last_id is not None else {}
-        self.connection.request("GET", "/api/v1/events" + query, headers=headers)
-        self.reply = self.connection.getresponse()
-        assert self.reply.status == 200 and self.reply.headers["Content-Type"] == "text/event-stream"
-
-    def next(self):
-        event = {}
-        while True:
-            line = self.reply.readline().decode()
-            if not line:
-                raise EOFError("the stream ended")
-            line = line.rstrip("\n")
-            if not line and "data" in event:
-                return event
-            if not line and not event.get("event"):
-                event = {}
-            if ": " in line and not line.startswith(":"):
-                name, value = line.split(": ", 1)
-                event[name] = value
-
-    def close(self):
-        self.connection.close()
 
 
 # --- starting ---
@@ -287,44 +180,6 @@ def test_upload_tells_the_broker_all_about_the_document():
         assert gate.broker.last("submit")["task"].int == 0 and gate.broker.last("submit")["idem_hash"] == b""
         gate.submit(b"")
         assert gate.broker.last("submit")["bytes"] == 0
-
-
-def form(*parts, end=True):
-    out = b""
-    for name, filename, value in parts:
-        out += b"--XX\r\nContent-Disposition: form-data; name=\"" + name.encode() + b"\""
-        if filename is not None:
-            out += b"; filename=\"" + filename.encode() + b"\"\r\nContent-Type: text/markdown"
-        out += b"\r\n\r\n" + value + b"\r\n"
-    return out + (b"--XX--\r\n" if end else b"")
-
-
-FORM = {"Content-Type": "multipart/form-data; boundary=XX"}
-
-
-def test_forms_carry_one_document_and_its_options():
-    with gateway() as gate:
-        big = os.urandom(3_000_000)
-        for content in (b"# small", b"", big):
-            answer = gate.rest.post("documents", form(("priority", None, b"2"), ("file", "nöte.md", content),
-                                                      ("options", None, b'{"a":1}')), headers=FORM)
-            assert answer.status == 201, answer
-            asked = gate.broker.last("submit")
-            assert asked["filename"].decode() == "nöte.md" and asked["media_type"] == b"text/markdown"
-            assert asked["bytes"] == len(content) and asked["priority"] == 2 and asked["options"] == b'{"a":1}'
-            assert asked["hash"] == hashlib.blake2b(content, digest_size=32).digest()
-        file = ("file", "a.md", b"x")
-        bad = [((("priority", None, b"11"), file), 422, "invalid_value"),
-               ((("colour", None, b"red"), file), 422, "unknown_field"),
-               ((file, ("colour", None, b"red")), 422, "unknown_field"),
-               ((file, file), 422, "invalid_value"),
-               ((("file", None, b"x"),), 422, "invalid_value"),
-               ((("priority", None, b"1"),), 422, "invalid_value")]
-        for parts, status, code in bad:
-            problem(gate.rest.post("documents", form(*parts), headers=FORM), status, code)
-        problem(gate.rest.post("documents", form(file, end=False), headers=FORM), 400, "malformed")
-        problem(gate.rest.post("documents", b"x", headers={"Content-Type": "multipart/form-data"}), 400, "malformed")
-        assert not list((gate.directory / "blobs" / "tmp").iterdir())
 
 
 def test_large_documents_go_to_their_blob_file_and_come_back():
@@ -672,12 +527,6 @@ def test_streams_and_waits_do_not_hold_up_other_requests():
 
 
 # --- ZeroMQ ---
-
-
-def ask(client, request, *more):
-    client.send_multipart([json.dumps(request).encode(), *more])
-    frames = client.recv_multipart()
-    return json.loads(frames[0]), frames[1:]
 
 
 def test_req_and_rest_give_the_same_answers():
