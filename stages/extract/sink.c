@@ -1,8 +1,8 @@
 #include "stages/extract/sink.h"
 #include "base/utf8.h"
 #include "stages/extract/clean.h"
+#include "stages/extract/marks.h"
 #include "stages/extract/nfc.h"
-#include "wire/columns.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -11,9 +11,6 @@
 #include <stdlib.h>
 
 #define RAW_MAX   (32 * 1024)
-#define LEVELS    9
-#define TITLE_MAX 200
-#define PATH_MAX_ 1024
 #define NAME_MAX_ 4096
 
 /*  The counters that a cursor carries, as they were at its base. */
@@ -34,16 +31,8 @@ struct sink {
     sink_config_t config;
     str_t raw;  /* cleaned, not yet normalised */
     str_t text; /* the segment being filled, NFC */
-    str_t marks;
     bool cr;
-
-    /* Marks that hold, and which of them are to be written before the next text. */
-    uint32_t page;
-    str_t path;
-    str_t titles[LEVELS];
-    unsigned level; /* of the last heading */
-    bool due[MARK_COUNT];
-    bool written[MARK_COUNT]; /* in this segment */
+    marks_t marks;
 
     uint32_t number;  /* of the segment being filled */
     uint32_t discard; /* segments to drop before the first is given out */
@@ -131,10 +120,7 @@ void sink_destroy (sink_t **self_p)
     free (self->warnings);
     str_free (&self->raw);
     str_free (&self->text);
-    str_free (&self->marks);
-    str_free (&self->path);
-    for (int i = 0; i < LEVELS; i++)
-        str_free (&self->titles[i]);
+    marks_free (&self->marks);
     free (self);
     *self_p = NULL;
 }
@@ -169,7 +155,7 @@ static void warn (sink_t *self, err_code_t code, span_t where, const char *forma
     if (!self->warnings)
         abort ();
     if (!where.size)
-        where = str_span (&self->path);
+        where = str_span (&self->marks.path);
     self->warnings[self->warning_count++] = (warning_t){ code, copy (where), copy (span_str (err.message)) };
 }
 
@@ -205,34 +191,6 @@ static void give_warnings (sink_t *self)
     drop_warnings (self);
 }
 
-/*  Splits marks at text offset `at`: `before` gets what belongs to the text up to there, `after` what holds there and
- *  what comes behind, moved to its new place. */
-static void split_marks (span_t marks, size_t at, str_t *before, str_t *after)
-{
-    mark_t held[MARK_COUNT], mark;
-    bool holds[MARK_COUNT] = { false };
-    size_t next = 0;
-    str_t behind = STR_INIT;
-    while (mark_next (marks, &next, &mark) == 1) {
-        if (mark.offset < at)
-            mark_add (before, mark);
-        if (mark.offset <= at) {
-            held[mark.kind] = mark;
-            holds[mark.kind] = true;
-        } else {
-            mark.offset -= (uint32_t)at;
-            mark_add (&behind, mark);
-        }
-    }
-    for (int kind = 0; kind < MARK_COUNT; kind++)
-        if (holds[kind]) {
-            held[kind].offset = 0;
-            mark_add (after, held[kind]);
-        }
-    str_add (after, str_span (&behind));
-    str_free (&behind);
-}
-
 /*  Gives out the first `size` bytes of the text with `marks`, or drops them when a run before gave them out. */
 static void give (sink_t *self, size_t size, span_t marks)
 {
@@ -248,7 +206,7 @@ static void give (sink_t *self, size_t size, span_t marks)
         size = utf8_cut (str_span (&self->text), limit > self->given ? (size_t)(limit - self->given) : 0);
         sink_bad (self, ERR_TOO_LARGE, SPAN_EMPTY, "only the first %" PRIu64 " MiB of text are kept", limit / MIB);
         self->stopped = true;
-        split_marks (marks, size, &kept, &rest);
+        marks_split (marks, size, &kept, &rest);
         marks = str_span (&kept);
     }
     char cursor[160];
@@ -286,14 +244,14 @@ static void cut (sink_t *self)
 {
     size_t at = segment_cut (str_span (&self->text));
     str_t before = STR_INIT, after = STR_INIT;
-    split_marks (str_span (&self->marks), at, &before, &after);
+    marks_split (str_span (&self->marks.column), at, &before, &after);
     self->since++;
     give (self, at, str_span (&before));
     memmove (self->text.data, self->text.data + at, self->text.size - at);
     self->text.size -= at;
     self->text.data[self->text.size] = 0;
-    str_free (&self->marks);
-    self->marks = after;
+    str_free (&self->marks.column);
+    self->marks.column = after;
     str_free (&before);
 }
 
@@ -315,42 +273,13 @@ static void flush (sink_t *self, bool some)
     }
 }
 
-static void write_mark (sink_t *self, mark_kind_t kind, uint32_t number, span_t text)
-{
-    bool holds = kind == MARK_PAGE ? number != 0 : text.size != 0;
-    if (holds || self->written[kind])
-        mark_add (&self->marks, (mark_t){ (uint32_t)self->text.size, kind, number, text });
-    self->written[kind] = self->written[kind] || holds;
-    self->due[kind] = false;
-}
-
-static void write_heading (sink_t *self)
-{
-    str_t path = STR_INIT;
-    unsigned last = 0;
-    for (unsigned i = 0; i < self->level; i++)
-        if (self->titles[i].size) {
-            if (path.size)
-                str_text (&path, " > ");
-            str_add (&path, str_span (&self->titles[i]));
-            last = i + 1;
-        }
-    write_mark (self, MARK_HEADING, last, str_span (&path));
-    str_free (&path);
-}
-
 /*  Writes the marks that are due at the place where the next text goes. */
 static void write_due (sink_t *self)
 {
-    if (!self->due[MARK_PATH] && !self->due[MARK_PAGE] && !self->due[MARK_HEADING])
+    if (!marks_are_due (&self->marks))
         return;
     flush (self, false);
-    if (self->due[MARK_PATH])
-        write_mark (self, MARK_PATH, 0, str_span (&self->path));
-    if (self->due[MARK_PAGE])
-        write_mark (self, MARK_PAGE, self->page, SPAN_EMPTY);
-    if (self->due[MARK_HEADING])
-        write_heading (self);
+    marks_write (&self->marks, self->text.size);
 }
 
 static bool is_blank (span_t text)
@@ -415,13 +344,10 @@ static void end_segment (sink_t *self, const char *cursor)
     } else if (something)
         self->since++;
     if (something)
-        give (self, self->text.size, str_span (&self->marks));
+        give (self, self->text.size, str_span (&self->marks.column));
     str_clear (&self->text);
-    str_clear (&self->marks);
+    marks_restart (&self->marks);
     self->cr = false;
-    memset (self->written, 0, sizeof self->written);
-    for (int kind = 0; kind < MARK_COUNT; kind++)
-        self->due[kind] = true;
 }
 
 void sink_border (sink_t *self, const char *cursor)
@@ -439,46 +365,25 @@ void sink_close (sink_t *self, const char *cursor)
 
 void sink_page (sink_t *self, uint32_t page)
 {
-    self->page = page;
-    self->due[MARK_PAGE] = true;
+    marks_page (&self->marks, page);
 }
 
 void sink_heading (sink_t *self, unsigned level, span_t title)
 {
-    if (level < 1)
-        level = 1;
-    if (level > LEVELS)
-        level = LEVELS;
     if (level <= 2)
         sink_border (self, NULL);
     sink_newlines (self, 2);
-    for (unsigned i = level - 1; i < LEVELS; i++)
-        str_clear (&self->titles[i]);
-    str_t *at = &self->titles[level - 1], line = STR_INIT;
-    clean_line (&line, title, TITLE_MAX);
-    nfc_append (at, str_span (&line));
-    str_free (&line);
-    self->level = level;
-    self->due[MARK_HEADING] = true;
+    marks_heading (&self->marks, level, title);
 }
 
 void sink_path (sink_t *self, span_t path)
 {
-    str_t line = STR_INIT;
-    clean_line (&line, path, PATH_MAX_);
-    str_clear (&self->path);
-    nfc_append (&self->path, str_span (&line));
-    str_free (&line);
-    sink_page (self, 0);
-    for (int i = 0; i < LEVELS; i++)
-        str_clear (&self->titles[i]);
-    self->level = 0;
-    self->due[MARK_PATH] = self->due[MARK_HEADING] = true;
+    marks_path (&self->marks, path);
 }
 
 span_t sink_current_path (const sink_t *self)
 {
-    return str_span (&self->path);
+    return str_span (&self->marks.path);
 }
 
 void sink_nest (sink_t *self, int by)
