@@ -29,8 +29,9 @@ typedef struct {
 
 struct sink {
     sink_config_t config;
-    str_t raw;  /* cleaned, not yet normalised */
-    str_t text; /* the segment being filled, NFC */
+    str_t piece; /* of what comes, cleaned */
+    str_t raw;   /* not yet normalised */
+    str_t text;  /* the segment being filled, NFC */
     bool cr;
     marks_t marks;
 
@@ -118,6 +119,7 @@ void sink_destroy (sink_t **self_p)
         return;
     drop_warnings (self);
     free (self->warnings);
+    str_free (&self->piece);
     str_free (&self->raw);
     str_free (&self->text);
     marks_free (&self->marks);
@@ -290,26 +292,34 @@ static bool is_blank (span_t text)
     return true;
 }
 
+/*  What a segment does not begin with: lines that say nothing. */
+static span_t without_margin (span_t text, bool blank)
+{
+    while (text.size && (blank || *text.data == '\n'))
+        text = span (text.data + 1, text.size - 1);
+    return text;
+}
+
 void sink_text (sink_t *self, span_t text)
 {
     while (text.size && !self->stopped) {
-        bool blank = is_blank (text);
-        if (!self->text.size && !self->raw.size) { /* a segment starts with a line that says something */
-            while (text.size && (blank || *text.data == '\n' || *text.data == '\r'))
-                text = span (text.data + 1, text.size - 1);
-            if (!text.size)
-                return;
-        }
-        if (!blank) /* a mark stands where something is to be read */
-            write_due (self);
         span_t part = span (text.data, utf8_cut (text, RAW_MAX));
         if (!part.size)
             part.size = text.size < RAW_MAX ? text.size : RAW_MAX; /* malformed through and through */
-        self->poured += blank ? 0 : part.size;
-        clean_append (&self->raw, part, &self->cr);
+        text = span (text.data + part.size, text.size - part.size);
+        str_clear (&self->piece);
+        clean_append (&self->piece, part, &self->cr);
+        span_t piece = str_span (&self->piece);
+        bool blank = is_blank (piece); /* only now: much of what is no blank is cleaned away */
+        if (!self->text.size && !self->raw.size)
+            piece = without_margin (piece, blank);
+        if (!blank) { /* a mark stands where something is to be read: never behind the end of a segment */
+            write_due (self);
+            self->poured += piece.size;
+        }
+        str_add (&self->raw, piece);
         if (self->raw.size >= RAW_MAX)
             flush (self, true);
-        text = span (text.data + part.size, text.size - part.size);
     }
 }
 

@@ -2,6 +2,7 @@
 #ifndef TESTS_EXTRACT_FIXTURE_H
 #define TESTS_EXTRACT_FIXTURE_H
 
+#include "stages/extract/checks.h"
 #include "stages/extract/extract.h"
 #include "wire/columns.h"
 
@@ -41,6 +42,11 @@ static int got_segment (void *self, const sink_segment_t *segment)
 {
     got_t *got = self;
     assert_true (got->count < SEGMENTS_MAX);
+    record_segment_t record = { segment->number, segment->permille, segment->bad,
+                                segment->text,   segment->marks,    segment->cursor };
+    err_t err;
+    if (check_segment (&record, &err)) /* the worker would not believe it */
+        fail_msg ("segment %u: %s", segment->number, err.message);
     got_segment_t *to = &got->segments[got->count++];
     str_add (&to->text, segment->text);
     str_add (&to->marks, segment->marks);

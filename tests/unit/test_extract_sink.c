@@ -245,6 +245,26 @@ static void blank_text_is_no_segment (void **state)
     got_free (&got);
 }
 
+static void what_is_cleaned_away_is_no_text_and_has_no_mark (void **state)
+{
+    static const span_t nothings[] = { SPAN_LIT ("\xef\xbb\xbf"), SPAN_LIT ("\x02"), SPAN_LIT ("\f"),
+                                       SPAN_LIT ("\xe2\x80\xa8") };
+    for (size_t i = 0; i < sizeof nothings / sizeof *nothings; i++) {
+        got_t got = { .count = 0 };
+        sink_t *sink = open_sink (&got, NULL);
+        sink_text (sink, nothings[i]);
+        assert_int_equal (sink_poured (sink), 0);
+        sink_text (sink, SPAN_LIT ("abc"));
+        sink_heading (sink, 3, SPAN_LIT ("B"));
+        sink_text (sink, nothings[i]);
+        sink_end (sink);
+        assert_string_equal (got.all.data, "abc");
+        assert_int_equal (got.segments[0].marks.size, 0);
+        sink_destroy (&sink);
+        got_free (&got);
+    }
+}
+
 int main (void)
 {
     const struct CMUnitTest tests[] = {
@@ -259,6 +279,7 @@ int main (void)
         cmocka_unit_test (text_beyond_the_limit_is_cut_with_a_warning),
         cmocka_unit_test (warnings_beyond_the_limit_are_only_counted),
         cmocka_unit_test (blank_text_is_no_segment),
+        cmocka_unit_test (what_is_cleaned_away_is_no_text_and_has_no_mark),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);
 }
