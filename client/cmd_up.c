@@ -41,9 +41,10 @@ static const option_t up_options[] = {
 static const struct {
     const char *option, *program;
 } handed_on[] = {
-    { "max-upload", "myelin-gateway" }, { "chunk-tokens", "myelin-chunk" }, { "chunk-overlap", "myelin-chunk" },
-    { "provider", "myelin-embed" },     { "provider", "myelin-storage" },   { "vector-memory", "myelin-storage" },
-    { "memory", "myelin-broker" },      { "active", "myelin-broker" },      { "disk-reserve", "myelin-broker" },
+    { "max-upload", "myelin-gateway" },   { "chunk-tokens", "myelin-chunk" }, { "chunk-overlap", "myelin-chunk" },
+    { "provider", "myelin-embed" },       { "provider", "myelin-storage" },   { "vector-memory", "myelin-storage" },
+    { "memory", "myelin-broker" },        { "active", "myelin-broker" },      { "disk-reserve", "myelin-broker" },
+    { "disk-reserve", "myelin-gateway" },
 };
 
 /*  What every process of a program gets: --option with a fixed value of the run, or with the user's. */

@@ -39,6 +39,12 @@ static int check_data_dir (const char *path, err_t *err)
     return 0;
 }
 
+static void sweep (gateway_t *self, uint64_t now_ms)
+{
+    if (now_ms >= self->sweep_ms)
+        self->sweep_ms = now_ms + blob_sweep (self->config.data_dir) * 1000;
+}
+
 gateway_t *gateway_new (const gateway_config_t *config, err_t *err)
 {
     gateway_t *self = calloc (1, sizeof *self);
@@ -49,7 +55,7 @@ gateway_t *gateway_new (const gateway_config_t *config, err_t *err)
     self->waits = waits_new (self);
     if (check_data_dir (config->data_dir, err) == -1)
         goto fail;
-    blob_sweep (config->data_dir);
+    sweep (self, clock_mono_ms ());
     self->context = zmq_ctx_new ();
     if (!self->context) {
         err_set_errno (err, ERR_IO, errno, "cannot start ZeroMQ");
@@ -108,9 +114,13 @@ static void fill_items (const gateway_t *self, items_t *items, int stop_fd)
 
 static long time_left (const gateway_t *self, uint64_t now_ms)
 {
-    uint64_t times[] = { upstream_deadline (self->broker),   upstream_deadline (self->storage),
-                         feed_deadline (self->feed),         waits_deadline (self->waits),
-                         http_deadline (self->http, now_ms), self->draining ? now_ms + 100 : UINT64_MAX };
+    uint64_t times[] = { upstream_deadline (self->broker),
+                         upstream_deadline (self->storage),
+                         feed_deadline (self->feed),
+                         waits_deadline (self->waits),
+                         http_deadline (self->http, now_ms),
+                         self->sweep_ms,
+                         self->draining ? now_ms + 100 : UINT64_MAX };
     uint64_t soonest = UINT64_MAX;
     for (size_t i = 0; i < sizeof times / sizeof times[0]; i++)
         if (times[i] < soonest)
@@ -161,6 +171,7 @@ int gateway_run (gateway_t *self, int stop_fd, err_t *err)
         saver_turn (self->saver);
         waits_turn (self->waits, now);
         http_turn (self->http, items.http, now);
+        sweep (self, now);
         if (self->draining && is_drained (self, now))
             return 0;
     }

@@ -18,7 +18,8 @@ typedef struct {
     const char *query;
     const char *feed;
     const char *data_dir;
-    uint64_t upload_max; /* bytes of one document */
+    uint64_t upload_max;         /* bytes of one document */
+    uint64_t disk_reserve_bytes; /* with less free, no document is written */
 } gateway_config_t;
 
 struct gateway {
@@ -34,6 +35,7 @@ struct gateway {
     zmq_front_t *front;
     bool draining;
     uint64_t drain_ms; /* since then */
+    uint64_t sweep_ms; /* left-over files are looked for then */
 };
 
 /*  Opens every socket and binds the two fronts. `config` is borrowed for the life of the object. NULL with ERR_CONFIG

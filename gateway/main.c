@@ -18,6 +18,7 @@ static const option_t table[] = {
     { "feed", OPTION_TEXT, NULL, "ENDPOINT", "the broker's XPUB" },
     { "data", OPTION_TEXT, NULL, "DIR", "data directory, for large documents" },
     { "max-upload", OPTION_SIZE, "100M", "BYTES", "largest document that is accepted" },
+    { "disk-reserve", OPTION_SIZE, "64M", "BYTES", "refuse large documents when less than this is free" },
     { "log-level", OPTION_TEXT, "info", "LEVEL", "debug, info, warn or error" },
     { 0 },
 };
@@ -40,6 +41,7 @@ static int configure (const options_t *options, gateway_config_t *config, err_t 
         .feed = options_text (options, "feed"),
         .data_dir = options_text (options, "data"),
         .upload_max = options_number (options, "max-upload"),
+        .disk_reserve_bytes = options_number (options, "disk-reserve"),
     };
     return 0;
 }

@@ -46,7 +46,7 @@ int upload_add (upload_t *self, span_t bytes, err_t *err)
         return 0;
     }
     if (!self->writer) {
-        self->writer = blob_writer_new (self->gateway->config.data_dir, err);
+        self->writer = blob_writer_new (self->gateway->config.data_dir, self->gateway->config.disk_reserve_bytes, err);
         if (!self->writer || blob_writer_add (self->writer, str_span (&self->memory), err) == -1)
             return -1;
         str_free (&self->memory);
@@ -109,7 +109,7 @@ void upload_whole (request_t *request, buf_t *bytes)
         run_with (request, buf_ref (bytes));
         return;
     }
-    blob_writer_t *writer = blob_writer_new (gateway->config.data_dir, &err);
+    blob_writer_t *writer = blob_writer_new (gateway->config.data_dir, gateway->config.disk_reserve_bytes, &err);
     if (writer)
         saver_save (gateway->saver, writer, bytes, gateway->user, saved, request);
     else

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -18,6 +19,7 @@ struct blob_writer {
     hasher_t hasher;
     hash_t hash;
     uint64_t flushed; /* bytes whose writing to disk was started */
+    uint64_t reserve_bytes;
 };
 
 #define SWEEP_AGE_S 3600
@@ -46,13 +48,25 @@ static int make_dir (const char *path, err_t *err)
     return err_set_errno (err, ERR_IO, errno, "cannot make the directory %s", path);
 }
 
-blob_writer_t *blob_writer_new (const char *data_dir, err_t *err)
+static int check_free (const blob_writer_t *self, err_t *err)
+{
+    struct statvfs fs;
+    if (fstatvfs (self->fd, &fs) == -1)
+        return err_set_errno (err, ERR_IO, errno, "cannot tell how much of the disk is free at %s", self->data_dir);
+    if ((uint64_t)fs.f_bavail * fs.f_frsize >= self->reserve_bytes)
+        return 0;
+    return err_set (err, ERR_DISK_FULL, "less than %llu bytes are free on the disk of %s: free some, then try again",
+                    (unsigned long long)self->reserve_bytes, self->data_dir);
+}
+
+blob_writer_t *blob_writer_new (const char *data_dir, uint64_t reserve_bytes, err_t *err)
 {
     blob_writer_t *self = calloc (1, sizeof *self);
     if (!self)
         abort ();
     self->fd = -1;
     self->data_dir = strdup (data_dir);
+    self->reserve_bytes = reserve_bytes;
     hash_start (&self->hasher);
     str_format (&self->path, "%s/blobs", data_dir);
     if (make_dir (self->path.data, err) == -1)
@@ -68,9 +82,12 @@ blob_writer_t *blob_writer_new (const char *data_dir, err_t *err)
         err_set_errno (err, ERR_IO, errno, "cannot make the file %s", self->path.data);
         goto fail;
     }
-    return self;
+    if (check_free (self, err) == 0)
+        return self;
+    blob_writer_destroy (&self);
+    return NULL;
 fail:
-    str_clear (&self->path);
+    str_clear (&self->path); /* there is no file to remove */
     blob_writer_destroy (&self);
     return NULL;
 }
@@ -91,6 +108,7 @@ int blob_writer_add (blob_writer_t *self, span_t bytes, err_t *err)
     if (self->size - self->flushed >= FLUSH_STEP) {
         sync_file_range (self->fd, (off_t)self->flushed, (off_t)(self->size - self->flushed), SYNC_FILE_RANGE_WRITE);
         self->flushed = self->size;
+        return check_free (self, err);
     }
     return 0;
 }
@@ -167,18 +185,25 @@ void blob_writer_destroy (blob_writer_t **self_p)
     free (self);
 }
 
-void blob_sweep (const char *data_dir)
+uint64_t blob_sweep (const char *data_dir)
 {
     str_t path = STR_INIT;
     str_format (&path, "%s/blobs/tmp", data_dir);
     DIR *dir = opendir (path.data);
     struct dirent *entry;
     struct stat st;
-    while (dir && (entry = readdir (dir)))
-        if (entry->d_name[0] != '.' && fstatat (dirfd (dir), entry->d_name, &st, 0) == 0 &&
-            st.st_mtime < time (NULL) - SWEEP_AGE_S)
+    time_t now = time (NULL);
+    uint64_t next_s = SWEEP_AGE_S;
+    while (dir && (entry = readdir (dir))) {
+        if (entry->d_name[0] == '.' || fstatat (dirfd (dir), entry->d_name, &st, 0) == -1)
+            continue;
+        if (now > st.st_mtime + SWEEP_AGE_S)
             unlinkat (dirfd (dir), entry->d_name, 0);
+        else if ((uint64_t)(st.st_mtime + SWEEP_AGE_S - now) < next_s)
+            next_s = (uint64_t)(st.st_mtime + SWEEP_AGE_S - now);
+    }
     if (dir)
         closedir (dir);
     str_free (&path);
+    return next_s + 1;
 }

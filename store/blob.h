@@ -19,18 +19,20 @@ void blob_path (str_t *path, const char *data_dir, span_t user, hash_t hash);
 
 typedef struct blob_writer blob_writer_t;
 
-/*  A new temporary file; directories are made as needed. NULL with ERR_DISK_FULL or ERR_IO. */
-blob_writer_t *blob_writer_new (const char *data_dir, err_t *err);
+/*  A new temporary file; directories are made as needed. It leaves `reserve_bytes` of the disk free: NULL with
+ *  ERR_DISK_FULL or ERR_IO, and so does each blob_writer_add end: -1. */
+blob_writer_t *blob_writer_new (const char *data_dir, uint64_t reserve_bytes, err_t *err);
 int blob_writer_add (blob_writer_t *self, span_t bytes, err_t *err);
 hash_t blob_writer_hash (blob_writer_t *self); /* of all that was added; nothing may be added afterwards */
 uint64_t blob_writer_size (const blob_writer_t *self);
-/*  Makes the blob durable under its name; after blob_writer_hash. Blocks for as long as the disk takes; may run on
- *  another thread than the rest. */
+/*  Makes the blob durable under its name; after blob_writer_hash. Like the rest it blocks for as long as the disk
+ *  takes. */
 int blob_writer_commit (blob_writer_t *self, span_t user, err_t *err);
 /*  Removes the temporary file unless it was committed. */
 void blob_writer_destroy (blob_writer_t **self_p);
 
-/*  Removes what crashed writers left in DATA/blobs/tmp: files untouched for an hour. */
-void blob_sweep (const char *data_dir);
+/*  Removes what crashed writers left in DATA/blobs/tmp: files untouched for an hour. Returns in how many seconds there
+ *  may be more to remove: when the next of those that are there comes of age, an hour at most. */
+uint64_t blob_sweep (const char *data_dir);
 
 #endif

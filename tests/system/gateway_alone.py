@@ -24,18 +24,20 @@ class Gateway:
         self.broker = FakeBroker(directory, directory)
         if not broker:
             self.broker.stop()
-        self.process = subprocess.Popen(
-            [str(BIN / "myelin-gateway"), "--http", "127.0.0.1:0", "--req", "tcp://127.0.0.1:0", "--broker",
-             self.broker.endpoints["broker"], "--query", self.broker.endpoints["query"], "--feed",
-             self.broker.endpoints["feed"], "--data", directory, "--log-level", "warn", *more],
-            stdout=subprocess.PIPE, text=True)
+        self.command = [str(BIN / "myelin-gateway"), "--http", "127.0.0.1:0", "--req", "tcp://127.0.0.1:0", "--broker",
+                        self.broker.endpoints["broker"], "--query", self.broker.endpoints["query"], "--feed",
+                        self.broker.endpoints["feed"], "--data", directory, "--log-level", "warn", *more]
+        self.start()
+        if broker:
+            wait_for(lambda: self.rest.get("/readyz").status == 200, 10, "the gateway is ready")
+
+    def start(self):
+        self.process = subprocess.Popen(self.command, stdout=subprocess.PIPE, text=True)
         line = self.process.stdout.readline().split()
         assert line and line[0] == "ready", line
         self.addresses = dict(part.split("=", 1) for part in line[1:])
         self.rest = Rest(self.addresses["http"])
         self.host = urllib.parse.urlsplit(self.addresses["http"])
-        if broker:
-            wait_for(lambda: self.rest.get("/readyz").status == 200, 10, "the gateway is ready")
 
     def stop(self):
         self.process.send_signal(signal.SIGTERM)

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -166,7 +167,7 @@ static void a_blob_appears_whole_under_its_hash_or_not_at_all (void **state)
     str_t path = STR_INIT;
     struct stat st;
     (void)state;
-    blob_writer_t *writer = blob_writer_new (dir, &err);
+    blob_writer_t *writer = blob_writer_new (dir, 0, &err);
     assert_non_null (writer);
     assert_int_equal (blob_writer_add (writer, SPAN_LIT ("hello "), &err), 0);
     assert_int_equal (blob_writer_add (writer, SPAN_LIT ("world"), &err), 0);
@@ -181,7 +182,7 @@ static void a_blob_appears_whole_under_its_hash_or_not_at_all (void **state)
     blob_writer_destroy (&writer);
     assert_int_equal (stat (path.data, &st), 0);
 
-    writer = blob_writer_new (dir, &err);
+    writer = blob_writer_new (dir, 0, &err);
     blob_writer_add (writer, SPAN_LIT ("never committed"), &err);
     hash = blob_writer_hash (writer);
     blob_writer_destroy (&writer);
@@ -197,8 +198,68 @@ static void an_unwritable_place_is_an_error_with_a_name (void **state)
 {
     err_t err = { 0 };
     (void)state;
-    assert_null (blob_writer_new ("/proc/nowhere", &err));
+    assert_null (blob_writer_new ("/proc/nowhere", 0, &err));
     assert_non_null (strstr (err.message, "/proc/nowhere"));
+}
+
+static void a_writer_leaves_the_reserve_of_the_disk_free (void **state)
+{
+    err_t err = { 0 };
+    str_t path = STR_INIT;
+    struct statvfs fs;
+    (void)state;
+    assert_null (blob_writer_new (dir, UINT64_MAX, &err));
+    assert_int_equal (err.code, ERR_DISK_FULL);
+    str_format (&path, "%s/blobs/tmp", dir);
+    assert_int_equal (rmdir (path.data), 0); /* nothing is left */
+
+    assert_int_equal (statvfs (dir, &fs), 0);
+    uint64_t free_bytes = (uint64_t)fs.f_bavail * fs.f_frsize;
+    /* Others write to this disk too: the bound is passed somewhere in the middle of the file. */
+    blob_writer_t *writer = blob_writer_new (dir, free_bytes - (32u << 20), &err);
+    assert_non_null (writer);
+    static char block[1 << 20];
+    int rc = 0;
+    for (int i = 0; i < 256 && rc == 0; i++)
+        rc = blob_writer_add (writer, span (block, sizeof block), &err);
+    assert_int_equal (rc, -1);
+    assert_int_equal (err.code, ERR_DISK_FULL);
+    blob_writer_destroy (&writer);
+    assert_int_equal (rmdir (path.data), 0);
+    str_free (&path);
+}
+
+/*  A file in the writers' directory, untouched for `age_s`. */
+static void leave_file (const char *name, time_t age_s)
+{
+    str_t path = STR_INIT;
+    str_format (&path, "%s/blobs/tmp/%s", dir, name);
+    int fd = open (path.data, O_CREAT | O_WRONLY, 0600);
+    assert_true (fd >= 0);
+    struct timespec times[] = { { .tv_sec = time (NULL) - age_s }, { .tv_sec = time (NULL) - age_s } };
+    assert_int_equal (futimens (fd, times), 0);
+    close (fd);
+    str_free (&path);
+}
+
+static void a_sweep_removes_what_is_old_and_tells_when_more_will_be (void **state)
+{
+    err_t err;
+    str_t path = STR_INIT;
+    (void)state;
+    blob_writer_t *writer = blob_writer_new (dir, 0, &err);
+    assert_in_range (blob_sweep (dir), 3590, 3601); /* what is being written is left alone */
+    leave_file ("old", 3700);
+    leave_file ("older", 7200);
+    leave_file ("young", 3000);
+    assert_in_range (blob_sweep (dir), 590, 601);
+    str_format (&path, "%s/blobs/tmp/young", dir);
+    assert_int_equal (unlink (path.data), 0);
+    blob_writer_destroy (&writer);
+    *strrchr (path.data, '/') = 0;
+    assert_int_equal (rmdir (path.data), 0);
+    assert_int_equal (blob_sweep (dir), 3601);
+    str_free (&path);
 }
 
 /*  A blob of `user`; `age_s`: it was written so long ago. */
@@ -206,7 +267,7 @@ static hash_t make_blob (span_t user, span_t content, time_t age_s)
 {
     err_t err;
     str_t path = STR_INIT;
-    blob_writer_t *writer = blob_writer_new (dir, &err);
+    blob_writer_t *writer = blob_writer_new (dir, 0, &err);
     assert_non_null (writer);
     assert_int_equal (blob_writer_add (writer, content, &err), 0);
     hash_t hash = blob_writer_hash (writer);
@@ -254,6 +315,8 @@ int main (void)
         cmocka_unit_test (keys_of_a_user_stay_together_and_can_be_read_back),
         cmocka_unit_test_setup_teardown (a_blob_appears_whole_under_its_hash_or_not_at_all, make_dir, remove_dir),
         cmocka_unit_test_setup_teardown (a_walk_finds_the_blobs_that_are_no_longer_fresh, make_dir, remove_dir),
+        cmocka_unit_test_setup_teardown (a_writer_leaves_the_reserve_of_the_disk_free, make_dir, remove_dir),
+        cmocka_unit_test_setup_teardown (a_sweep_removes_what_is_old_and_tells_when_more_will_be, make_dir, remove_dir),
         cmocka_unit_test (an_unwritable_place_is_an_error_with_a_name),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);
