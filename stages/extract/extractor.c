@@ -215,8 +215,10 @@ static int step_parsed (extractor_t *self, task_t *task, err_t *err)
         fail (self, task, err);
         return state == PARSER_BROKEN ? -1 : 0;
     }
-    parser_hold (self->parser);
-    return 0;
+    if (!parser_hold (self->parser, err))
+        return 0;
+    fail (self, task, err);
+    return -1;
 }
 
 static task_t *oldest_waiting (extractor_t *self)

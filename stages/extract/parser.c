@@ -197,12 +197,6 @@ static void moved (parser_t *self)
     self->step_cpu_ms = 0; /* asked for at the next look: a clock of another process costs more than a record */
 }
 
-void parser_hold (parser_t *self)
-{
-    self->step_ms = clock_mono_ms ();
-    self->step_cpu_ms = 0;
-}
-
 static void add_warning (str_t *list, span_t code, span_t where, span_t message)
 {
     if (list->size > WARNINGS_MAX)
@@ -465,6 +459,16 @@ parser_state_t parser_next (parser_t *self, parser_segment_t *segment, err_t *er
         break;
     }
     return PARSER_IDLE;
+}
+
+int parser_hold (parser_t *self, err_t *err)
+{
+    self->step_ms = clock_mono_ms ();
+    self->step_cpu_ms = 0;
+    if (!hear_zygote (self, err))
+        return 0;
+    finish (self, PARSER_BROKEN);
+    return -1;
 }
 
 int parser_output_fd (const parser_t *self)

@@ -57,8 +57,9 @@ int parser_output_fd (const parser_t *self); /* not polled for: the parser block
 int parser_zygote_fd (const parser_t *self);
 int parser_timeout_ms (const parser_t *self);
 
-/*  Nobody reads the output for a while: the parser is not to blame for making no progress. */
-void parser_hold (parser_t *self);
+/*  Instead of parser_next while nobody wants more: the parser is not to blame for making no progress. Reads what the
+ *  zygote says, or a poll on its descriptor would never wait. 0, or -1 and *err: PARSER_BROKEN. */
+int parser_hold (parser_t *self, err_t *err);
 
 void parser_kill (parser_t *self); /* gives the document up at once */
 

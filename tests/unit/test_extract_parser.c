@@ -144,12 +144,33 @@ static void a_parser_nobody_listens_to_waits (void **state)
     buf_unref (&segment.text);
     buf_unref (&segment.marks);
     /* The pipe is full now, or soon: what is not read is not made. Then it goes on where it was. */
-    parser_hold (parser);
+    assert_int_equal (parser_hold (parser, &err), 0);
     assert_int_equal (finish (parser, &text, NULL, &err), PARSER_DONE);
     assert_in_range (text.size, 7 * MIB, 8 * MIB);
     parser_destroy (&parser);
     str_free (&document);
     str_free (&text);
+}
+
+static void a_parser_that_ends_while_nobody_listens_is_heard_once (void **state)
+{
+    str_t document = STR_INIT;
+    long_text (&document, 400 * 1000); /* two segments: the second and the end fit into the pipe */
+    parser_t *parser = parser_new (zygote, &limits);
+    err_t err;
+    start (parser, str_span (&document), "a.xml");
+    parser_segment_t segment;
+    while (parser_next (parser, &segment, &err) != PARSER_SEGMENT)
+        wait_for (parser);
+    buf_unref (&segment.text);
+    buf_unref (&segment.marks);
+    struct pollfd told = { parser_zygote_fd (parser), POLLIN, 0 };
+    assert_int_equal (poll (&told, 1, 10000), 1); /* it has ended */
+    assert_int_equal (parser_hold (parser, &err), 0);
+    assert_int_equal (poll (&told, 1, 0), 0); /* a poll waits again */
+    assert_int_equal (finish (parser, NULL, NULL, &err), PARSER_DONE);
+    parser_destroy (&parser);
+    str_free (&document);
 }
 
 static void a_killed_parser_is_gone_and_the_next_starts (void **state)
@@ -353,6 +374,7 @@ int main (void)
         cmocka_unit_test (a_bad_document_fails_with_its_code),
         cmocka_unit_test (warnings_come_as_json),
         cmocka_unit_test (a_parser_nobody_listens_to_waits),
+        cmocka_unit_test (a_parser_that_ends_while_nobody_listens_is_heard_once),
         cmocka_unit_test (a_killed_parser_is_gone_and_the_next_starts),
         cmocka_unit_test (a_parser_that_dies_is_told_with_its_signal),
         cmocka_unit_test (a_unit_that_kills_its_parser_is_skipped),
