@@ -126,7 +126,8 @@ static int read_text (args_t *self, arg_t arg, span_t text, str_t *options)
         *number = span_is (text, "true") || span_is (text, "1");
         return *number || span_is (text, "false") || span_is (text, "0") ? 0 : -1;
     case ARG_IS_ID:
-        return uuid_parse (text, &self->values[arg].id);
+        /* The null id means "not given" from here on, and with that everything: nobody may ask for it by name. */
+        return uuid_parse (text, &self->values[arg].id) == 0 && !uuid_is_null (self->values[arg].id) ? 0 : -1;
     case ARG_IS_TIME:
         return clock_parse (text, number);
     case ARG_IS_TEXT:

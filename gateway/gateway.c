@@ -135,15 +135,14 @@ static void drain (gateway_t *self, uint64_t now_ms)
     log_write (LOG_INFO, "draining", NULL, "answering what is in hand, taking nothing new");
     self->draining = true;
     self->drain_ms = now_ms;
-    zmq_front_drain (self->front);
     http_drain (self->http);
     waits_hurry (self->waits);
 }
 
-/*  True: it is over. */
-static bool is_drained (gateway_t *self, uint64_t now_ms)
+/*  True: it is over. `more`: there are requests to be refused, or replies, still to be read. */
+static bool is_drained (gateway_t *self, bool more, uint64_t now_ms)
 {
-    if (http_in_hand (self->http) + zmq_front_in_hand (self->front) == 0)
+    if (!more && http_in_hand (self->http) + zmq_front_in_hand (self->front) == 0)
         return true;
     if (now_ms >= self->drain_ms + DRAIN_MS) {
         upstream_give_up (self->broker, "did not answer before the gateway stopped");
@@ -172,7 +171,7 @@ int gateway_run (gateway_t *self, int stop_fd, err_t *err)
         waits_turn (self->waits, now);
         http_turn (self->http, items.http, now);
         sweep (self, now);
-        if (self->draining && is_drained (self, now))
+        if (self->draining && is_drained (self, more, now))
             return 0;
     }
 }

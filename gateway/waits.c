@@ -23,6 +23,7 @@ typedef struct wait {
 struct waits {
     gateway_t *gateway;
     wait_t *first;
+    size_t count;
 };
 
 waits_t *waits_new (gateway_t *gateway)
@@ -66,6 +67,7 @@ static void finish (wait_t *wait, frames_t *reply, const err_t *err)
     while (*link != wait)
         link = &(*link)->next;
     *link = wait->next;
+    waits->count--;
     feed_release (waits->gateway->feed, clock_mono_ms ());
     request_t *request = wait->request;
     free (wait);
@@ -105,7 +107,8 @@ void waits_add (waits_t *self, request_t *request, uint64_t seconds)
         abort ();
     wait->waits = self;
     wait->request = request;
-    wait->deadline_ms = clock_mono_ms () + seconds * 1000;
+    wait->deadline_ms = clock_mono_ms () + (self->count < WAITS_MAX ? seconds * 1000 : 0);
+    self->count++;
     wait->next = self->first;
     self->first = wait;
     feed_use (self->gateway->feed);

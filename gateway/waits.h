@@ -10,12 +10,15 @@
 #include "gateway/feed.h"
 #include "gateway/request.h"
 
+#define WAITS_MAX 4096u /* that wait at a time */
+
 typedef struct waits waits_t;
 
 waits_t *waits_new (gateway_t *gateway);
 void waits_destroy (waits_t **self_p);
 
-/*  Takes the request over: answers it when task `request->id` has ended, or with its state after `seconds`. */
+/*  Takes the request over: answers it when task `request->id` has ended, or with its state after `seconds`; when there
+ *  are WAITS_MAX already, with its state now. */
 void waits_add (waits_t *self, request_t *request, uint64_t seconds);
 
 void waits_event (waits_t *self, const feed_event_t *event);

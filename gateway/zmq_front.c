@@ -13,20 +13,27 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define DRAIN_MAX     256u
+/*  What clients can make us hold is bounded: requests in hand, by count and by bytes; what waits in libzmq on the way
+ * in, which would read ahead a thousand messages of any size per client; and replies on the way out. */
 #define IN_HAND_MAX   8192u
-#define PARTS_MAX     8u
-#define ROUTE_MAX     4u     /* frames of the way back: routing id, REQ's correlation id, delimiter */
-#define PENDING_OUT   100000 /* replies queued for a client that does not read; then they are dropped */
-#define LINGER_MS     1000
-#define COPY_BELOW    4096u /* bytes: a copy is cheaper than sharing */
+#define IN_HAND_BYTES (256u << 20) /* passed by one message at most */
+#define PENDING_IN    16
+#define PENDING_OUT   4096 /* for a client that does not read; then they are dropped */
 #define MESSAGE_BYTES (64ll << 20)
+#define DRAIN_MAX     256u
+#define PARTS_MAX     8u
+#define ROUTE_MAX     4u /* frames of the way back: routing id, REQ's correlation id, delimiter */
+#define LINGER_MS     1000
+#define COPY_BELOW    4096u                              /* bytes: a copy is cheaper than sharing */
+#define ENVELOPE_MAX  (DISPATCH_JSON_MAX + (128u << 10)) /* a body; and path, query and headers around it */
+_Static_assert(WAITS_MAX < IN_HAND_MAX, "long polls alone must not stop the front");
 
 typedef struct zmq_request {
     request_t request; /* first: the dispatcher knows only this */
     struct zmq_request *next;
     zmq_front_t *front;
     json_t *json;
+    size_t bytes; /* of its frames */
     size_t route_count;
     size_t route_sizes[ROUTE_MAX];
     str_t route; /* the frames of the way back, one after the other */
@@ -38,7 +45,7 @@ struct zmq_front {
     char endpoint[256];
     zmq_request_t *pool;
     size_t in_hand;
-    bool draining;
+    size_t in_hand_bytes;
     str_t out; /* JSON frame of the reply at hand */
 };
 
@@ -124,6 +131,7 @@ static void give_back (zmq_request_t *self)
     self->next = front->pool;
     front->pool = self;
     front->in_hand--;
+    front->in_hand_bytes -= self->bytes;
 }
 
 static void answer (request_t *request, const reply_t *reply)
@@ -148,7 +156,7 @@ static void answer (request_t *request, const reply_t *reply)
 
 /*  --- requests --- */
 
-static zmq_request_t *take_request (zmq_front_t *front)
+static zmq_request_t *take_request (zmq_front_t *front, size_t bytes)
 {
     zmq_request_t *self = front->pool;
     if (self)
@@ -164,7 +172,9 @@ static zmq_request_t *take_request (zmq_front_t *front)
     request_clear (&self->request);
     str_clear (&self->route);
     self->route_count = 0;
+    self->bytes = bytes;
     front->in_hand++;
+    front->in_hand_bytes += bytes;
     return self;
 }
 
@@ -236,7 +246,10 @@ static void take_message (zmq_front_t *front, zmq_msg_t *parts, size_t count)
                    route >= count ? 0 : count - route);
         return;
     }
-    zmq_request_t *self = take_request (front);
+    size_t bytes = 0;
+    for (size_t i = route; i < count; i++)
+        bytes += zmq_msg_size (&parts[i]);
+    zmq_request_t *self = take_request (front, bytes);
     for (size_t i = 0; i < route; i++) {
         str_add (&self->route, part_span (&parts[i]));
         self->route_sizes[self->route_count++] = zmq_msg_size (&parts[i]);
@@ -245,6 +258,11 @@ static void take_message (zmq_front_t *front, zmq_msg_t *parts, size_t count)
     json_error_t error;
     json_t *body;
     err_t err;
+    if (text.size > ENVELOPE_MAX) {
+        request_problem (&self->request, ERR_BODY_TOO_LARGE,
+                         "Frame 1 may have up to %u bytes; a document's bytes are frame 2.", ENVELOPE_MAX);
+        return;
+    }
     self->json = json_loadb (text.data, text.size, JSON_REJECT_DUPLICATES, &error);
     if (!self->json) {
         request_problem (&self->request, ERR_MALFORMED, "Frame 1 is no JSON: line %d, column %d.", error.line,
@@ -302,9 +320,10 @@ zmq_front_t *zmq_front_new (gateway_t *gateway, const char *endpoint, err_t *err
     self->socket = frames_socket (gateway->context, ZMQ_ROUTER, LINGER_MS, false, err);
     if (!self->socket)
         goto fail;
-    int mark = PENDING_OUT;
+    int in = PENDING_IN, out = PENDING_OUT;
     int64_t message_bytes = MESSAGE_BYTES;
-    zmq_setsockopt (self->socket, ZMQ_SNDHWM, &mark, sizeof mark);
+    zmq_setsockopt (self->socket, ZMQ_RCVHWM, &in, sizeof in);
+    zmq_setsockopt (self->socket, ZMQ_SNDHWM, &out, sizeof out);
     zmq_setsockopt (self->socket, ZMQ_MAXMSGSIZE, &message_bytes, sizeof message_bytes);
     size_t size = sizeof self->endpoint;
     char bound[256];
@@ -350,26 +369,25 @@ const char *zmq_front_endpoint (const zmq_front_t *self)
     return self->endpoint;
 }
 
-void zmq_front_drain (zmq_front_t *self)
-{
-    self->draining = true;
-}
-
 size_t zmq_front_in_hand (const zmq_front_t *self)
 {
     return self->in_hand;
 }
 
+static bool is_open (const zmq_front_t *self)
+{
+    return self->in_hand < IN_HAND_MAX && self->in_hand_bytes < IN_HAND_BYTES;
+}
+
 void zmq_front_item (const zmq_front_t *self, zmq_pollitem_t *item)
 {
-    bool open = !self->draining && self->in_hand < IN_HAND_MAX;
-    *item = (zmq_pollitem_t){ .socket = self->socket, .events = open ? ZMQ_POLLIN : 0 };
+    *item = (zmq_pollitem_t){ .socket = self->socket, .events = is_open (self) ? ZMQ_POLLIN : 0 };
 }
 
 bool zmq_front_turn (zmq_front_t *self)
 {
     for (unsigned i = 0; i < DRAIN_MAX; i++)
-        if (self->draining || self->in_hand >= IN_HAND_MAX || !take_next (self))
+        if (!is_open (self) || !take_next (self))
             return false;
     return true;
 }

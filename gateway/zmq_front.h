@@ -16,7 +16,6 @@ void zmq_front_destroy (zmq_front_t **self_p);
 
 const char *zmq_front_endpoint (const zmq_front_t *self); /* as bound, with the port that was picked */
 
-void zmq_front_drain (zmq_front_t *self); /* takes nothing new */
 size_t zmq_front_in_hand (const zmq_front_t *self);
 
 /*  For the loop. While too much is in hand it takes nothing, so that clients wait in their sockets. */

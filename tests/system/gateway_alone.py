@@ -49,10 +49,12 @@ class Gateway:
             connection.sendall(request)
             return read_all(connection)
 
-    def zmq(self, kind):
+    def zmq(self, kind, **options):
         client = zmq.Context.instance().socket(kind)
         client.linger = 0
         client.rcvtimeo = 10000
+        for name, value in options.items():
+            setattr(client, name, value)
         client.connect(self.addresses["req"])
         return client
 

@@ -4,7 +4,6 @@ import hashlib
 import http.client
 import json
 import os
-import signal
 import socket
 import subprocess
 import tempfile
@@ -13,9 +12,8 @@ import time
 import urllib.parse
 import uuid
 
-import zmq
 
-from gateway_alone import SUBMIT, TASKS, Events, ask, gateway, problem, read_all
+from gateway_alone import TASKS, Events, gateway, problem, read_all
 from harness import BIN, Rest, wait_for
 
 
@@ -130,6 +128,12 @@ def test_bad_requests_get_the_problem_that_names_them():
         for query in ("", "q=", "q=x&limit=101", "q=x&mode=fast", "q=%FF%FE"):
             assert rest.get("search?" + query).status == 400, query
         problem(rest.get("search?q=%zz"), 400, "malformed")
+        null = "00000000-0000-0000-0000-000000000000"  # no id, and no way to say "all"
+        problem(rest.get(f"document-processing/tasks?document_id={null}"), 400, "invalid_parameter")
+        problem(rest.get(f"events?task_id={null}"), 400, "invalid_parameter")
+        problem(rest.post("search", {"q": "x", "document_id": null}), 422, "invalid_value")
+        for name in ("task_id", "document_id"):
+            problem(rest.post("document-processing/quarantine/retry", {name: null}), 422, "invalid_value")
         problem(rest.post("search", {}), 422, "invalid_value")
         problem(rest.post("search", {"q": ""}), 422, "invalid_value")
         problem(rest.post("search", {"q": "x", "limit": "3"}), 422, "invalid_value")
@@ -524,160 +528,3 @@ def test_streams_and_waits_do_not_hold_up_other_requests():
         for thread in waiting:
             thread.join(10)
             assert not thread.is_alive()
-
-
-# --- ZeroMQ ---
-
-
-def test_req_and_rest_give_the_same_answers():
-    with gateway() as gate:
-        client = gate.zmq(zmq.REQ)
-        reply, _ = ask(client, SUBMIT, b"hello")
-        assert reply["status"] == 201 and reply["headers"]["Content-Type"] == "application/json"
-        document, task = reply["body"]["document"]["id"], reply["body"]["task"]["id"]
-        for path in (f"documents/{document}", TASKS + task, "documents", "documents?limit=x", "nothing",
-                     TASKS + task + "/result"):
-            answer = gate.rest.get(path)
-            reply, _ = ask(client, {"method": "GET", "path": "/api/v1/" + path})
-            assert reply["status"] == answer.status and reply["body"] == answer.json, (path, reply)
-        reply, frames = ask(client, {"method": "GET", "path": f"/api/v1/documents/{document}/content"})
-        assert frames == [b"hello"] and reply["body"] is None
-        assert "note.txt" in reply["headers"]["Content-Disposition"]
-        reply, _ = ask(client, {"method": "GET", "path": "/api/v1/search", "query": {"q": "x", "limit": 5}})
-        assert reply["body"]["limit"] == 5
-        reply, _ = ask(client, {"method": "POST", "path": "/api/v1/search", "body": {"q": "é"}})
-        assert reply["body"]["query"] == "é"
-        reply, _ = ask(client, {"method": "DELETE", "path": f"/api/v1/documents/{document}"})
-        assert reply["status"] == 204 and reply["body"] is None
-        reply, _ = ask(client, {"method": "GET", "path": "/api/v1/events"})
-        assert reply["status"] == 400
-
-
-def test_large_documents_over_zeromq():
-    with gateway() as gate:
-        client, content = gate.zmq(zmq.REQ), os.urandom(3_000_000)
-        reply, _ = ask(client, SUBMIT, content)
-        assert reply["status"] == 201 and gate.broker.last("submit")["in_file"] == 1
-        _, frames = ask(client, {"method": "GET",
-                                 "path": f"/api/v1/documents/{reply['body']['document']['id']}/content"})
-        assert frames == [content]
-        assert ask(client, SUBMIT)[0]["status"] == 411
-        assert ask(client, SUBMIT, b"")[0]["status"] == 201
-
-
-def test_dealers_are_answered_in_kind_and_can_match_replies():
-    with gateway() as gate:
-        client = gate.zmq(zmq.DEALER)
-        client.send_multipart([json.dumps(SUBMIT).encode(), b""])
-        frames = client.recv_multipart()
-        assert len(frames) == 1 and json.loads(frames[0])["status"] == 201
-        client.send_multipart([b"", json.dumps(SUBMIT).encode(), b"x"])
-        frames = client.recv_multipart()
-        assert frames[0] == b"" and json.loads(frames[1])["status"] == 201
-        for number in range(500):
-            request = {**SUBMIT, "headers": {"X-Filename": "n", "x-request-id": str(number)}}
-            if number % 5 == 0:
-                request["path"] = "/nowhere"
-            client.send_multipart([json.dumps(request).encode(), b"note %d" % number])
-        seen = set()
-        for _ in range(500):
-            reply = json.loads(client.recv())
-            number = int(reply["headers"]["X-Request-Id"])
-            assert reply["status"] == (404 if number % 5 == 0 else 201)
-            seen.add(number)
-        assert seen == set(range(500))
-        correlated = gate.zmq(zmq.REQ)
-        correlated.req_correlate = 1
-        correlated.req_relaxed = 1
-        for _ in range(300):  # a correlation id may begin with any byte
-            assert ask(correlated, {"method": "GET", "path": "/livez"})[0]["status"] == 200
-
-
-def test_malformed_requests_over_zeromq_are_answered_or_dropped():
-    with gateway() as gate:
-        client = gate.zmq(zmq.REQ)
-        for frame in (b"not json", b"", b"[]", b"{}", b'{"method":"GET"}', b'{"method":1,"path":"/livez"}',
-                      b'{"method":"GET","path":"livez"}', b'{"method":"GET","path":"/livez","colour":1}',
-                      b'{"method":"GET","path":"/livez","query":[]}', b"\xff\xfe", b"{" * 10000):
-            client.send(frame)
-            reply = json.loads(client.recv())
-            assert reply["status"] == 400 and reply["body"]["code"] == "malformed", (frame, reply)
-        assert ask(client, {"method": "GET", "path": "/livez"}, b"bytes")[0]["status"] == 400
-        foreign = gate.zmq(zmq.DEALER)
-        for frames in ([b""], [b"", b""], [b"a"] * 20, [b"", b"{}", b"x", b"y"]):
-            foreign.send_multipart(frames)
-        raw = socket.create_connection(gate.addresses["req"][6:].split(":"), timeout=5)
-        raw.sendall(b"GET / HTTP/1.1\r\n\r\n")
-        raw.close()
-        assert ask(client, {"method": "GET", "path": "/livez"})[0]["status"] == 200
-
-
-# --- stopping ---
-
-
-def test_sigterm_answers_what_is_in_hand():
-    with gateway() as gate:
-        task = gate.submit()["task"]["id"]
-        gate.broker.mute.add("submit")
-        answers = []
-        threads = [threading.Thread(target=lambda: answers.append(Rest(gate.addresses["http"]).get(f"{TASKS}{task}?wait=60"))),
-                   threading.Thread(target=lambda: answers.append(Rest(gate.addresses["http"]).post(
-                       "documents", b"x", headers={"X-Filename": "x.txt"})))]
-        for thread in threads:
-            thread.start()
-        stream = Events(gate)
-        wait_for(lambda: gate.broker.count("submit") == 2 and gate.broker.count("task_get") > 0, 5, "the questions")
-        gate.process.send_signal(signal.SIGTERM)
-        threads[0].join(10)
-        assert answers[0].json["status"] == "pending"
-        stream.reply.read()
-        assert gate.process.poll() is None, "a submit is still open"
-        gate.broker.stop()
-        threads[1].join(10)
-        assert answers[1].status == 503
-        assert gate.process.wait(10) == 0
-
-
-def test_sigterm_ends_in_time_even_when_no_answer_comes():
-    with gateway() as gate:
-        gate.broker.mute.update(("submit", "task_get"))
-        answers, client = [], gate.zmq(zmq.DEALER)
-        client.send_multipart([json.dumps(SUBMIT).encode(), b"x"])
-        client.send_multipart([json.dumps({"method": "GET", "path": f"/api/v1/{TASKS}{uuid.uuid4()}"}).encode()])
-        asker = threading.Thread(target=lambda: answers.append(Rest(gate.addresses["http"]).post(
-            "documents", b"x", headers={"X-Filename": "x.txt"})))
-        asker.start()
-        wait_for(lambda: gate.broker.count("submit") == 2 and gate.broker.count("task_get") == 1, 5, "the questions")
-        started = time.monotonic()
-        gate.process.send_signal(signal.SIGTERM)
-        assert gate.process.wait(10) == 0
-        assert 3 < time.monotonic() - started < 5
-        asker.join(5)
-        assert answers[0].status == 503
-        assert [json.loads(client.recv())["status"] for _ in range(2)] == [503, 503]
-
-
-def test_a_download_under_way_is_finished_before_the_end():
-    with gateway() as gate:
-        content = os.urandom(20_000_000)
-        made = gate.submit(content)
-        connection = http.client.HTTPConnection(gate.host.hostname, gate.host.port, timeout=20)
-        connection.request("GET", f"/api/v1/documents/{made['document']['id']}/content")
-        reply = connection.getresponse()
-        first = reply.read(1000)
-        gate.process.send_signal(signal.SIGTERM)
-        assert first + reply.read() == content
-        assert gate.process.wait(10) == 0
-
-
-def test_clients_that_do_not_read_do_not_keep_it_from_ending():
-    with gateway() as gate:
-        made = gate.submit(os.urandom(30_000_000))
-        stuck = socket.create_connection((gate.host.hostname, gate.host.port))
-        stuck.sendall(f"GET /api/v1/documents/{made['document']['id']}/content HTTP/1.1\r\nHost: localhost\r\n\r\n"
-                      .encode())
-        assert stuck.recv(100)
-        started = time.monotonic()
-        gate.process.send_signal(signal.SIGTERM)
-        assert gate.process.wait(10) == 0 and time.monotonic() - started < 5
-        stuck.close()

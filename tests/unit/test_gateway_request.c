@@ -132,6 +132,8 @@ static void bad_parameters_are_refused (void **state)
         { ARG_BIT (LIMIT), "Limit", "1", ERR_UNKNOWN_PARAMETER },
         { ARG_BIT (LIMIT), "", "1", ERR_UNKNOWN_PARAMETER },
         { 0, "limit", "1", ERR_UNKNOWN_PARAMETER },
+        { ARG_BIT (DOCUMENT), "document_id", "01890a5d", ERR_INVALID_PARAMETER },
+        { ARG_BIT (DOCUMENT), "document_id", "00000000-0000-0000-0000-000000000000", ERR_INVALID_PARAMETER },
         { ARG_BIT (STATUSES), "status", "", ERR_INVALID_PARAMETER },
         { ARG_BIT (STATUSES), "status", "pending,", ERR_INVALID_PARAMETER },
         { ARG_BIT (STATUSES), "status", ",pending", ERR_INVALID_PARAMETER },
