@@ -44,6 +44,7 @@ typedef struct {
     const source_t *source;
     sink_t *sink;
     struct archive *archive;
+    unsigned index;     /* of the current entry */
     str_t outer;        /* path of this archive, "!/" appended; empty for the outermost */
     unsigned files;     /* entries that could be documents */
     unsigned encrypted; /* of these */
@@ -78,6 +79,12 @@ static struct archive *open_archive (const source_t *source, err_t *err)
     err_set (err, ERR_DAMAGED_DOCUMENT, "the archive is damaged: %s", why ? why : "it cannot be opened");
     archive_read_free (archive);
     return NULL;
+}
+
+/*  Where the entry after the current one begins. */
+static place_t behind (const reading_t *reading)
+{
+    return sink_place (reading->sink, "entry=%u", reading->index + 1);
 }
 
 /*  Begins the text of the entry at `path`: its path is the first line. */
@@ -168,8 +175,8 @@ static int pour_entry (const source_t *inner, sink_t *sink, err_t *err)
     return rc;
 }
 
-/*  Reads the current entry. -1 and *err only when the whole archive cannot go on. */
-static int read_entry (reading_t *reading, span_t path, span_t name, const char *cursor, const char *next, err_t *err)
+/*  Reads the current entry, which begins at `here`. -1 and *err only when the whole archive cannot go on. */
+static int read_entry (reading_t *reading, span_t path, span_t name, const place_t *here, err_t *err)
 {
     sink_t *sink = reading->sink;
     str_t bytes = STR_INIT;
@@ -177,21 +184,23 @@ static int read_entry (reading_t *reading, span_t path, span_t name, const char 
     int unpacked = fetch (reading, name, &bytes, &broken);
     source_t inner = inner_source (reading, name, str_span (&bytes));
     bool limit = unpacked == UNPACK_LIMIT, bad = unpacked < 0 && !limit;
-    if (bad)
-        count_bad (reading, path, &broken);
     if (!bytes.size) { /* an empty file is no fault */
+        if (bad)
+            count_bad (reading, path, &broken);
         say_name_only (reading, path, unpacked < 0 ? broken.code : ERR_NONE);
     } else if (!can_read (&inner, sink, &why)) {
-        if (!bad)
-            count_bad (reading, path, &why);
+        count_bad (reading, path, bad ? &broken : &why);
         say_name_only (reading, path, bad ? broken.code : why.code);
     } else { /* what came before it broke off stays */
         release_held (reading);
-        sink_close (sink, cursor);
+        sink_close (sink, here);
+        if (bad) /* told with the entry's own segments */
+            count_bad (reading, path, &broken);
         say_path (reading, path);
         if (pour_entry (&inner, sink, &why) && unpacked >= 0)
             count_bad (reading, path, &why);
-        sink_close (sink, next);
+        place_t next = behind (reading);
+        sink_close (sink, &next);
     }
     str_free (&bytes);
     return limit ? err_set (err, broken.code, "%s", broken.message) : 0;
@@ -236,49 +245,55 @@ static int broken_off (reading_t *reading, err_t *err)
     return 0;
 }
 
-static int read_entries (reading_t *reading, err_t *err)
+/*  Counts and reads the current entry. -1 and *err only when the whole archive cannot go on. */
+static int take_entry (reading_t *reading, struct archive_entry *entry, err_t *err)
 {
     sink_t *sink = reading->sink;
+    place_t here = sink_place (sink, "entry=%u", reading->index);
+    if (sink_entry (sink, err))
+        return -1;
+    if (archive_entry_filetype (entry) != AE_IFREG || archive_entry_hardlink (entry))
+        return 0;
+    str_t path = STR_INIT;
+    str_add (&path, str_span (&reading->outer));
+    size_t prefix = path.size;
+    entry_name (entry, &path);
+    span_t name = span (path.data + prefix, path.size - prefix);
+    reading->files++;
+    int rc = 0;
+    if (archive_entry_is_encrypted (entry)) {
+        err_t why;
+        err_set (&why, ERR_ENCRYPTED_DOCUMENT, "the entry is encrypted with a password");
+        count_bad (reading, str_span (&path), &why);
+        say_name_only (reading, str_span (&path), why.code);
+    } else if (sink_unit (sink, here.base, str_span (&path)))
+        rc = read_entry (reading, str_span (&path), name, &here, err);
+    str_free (&path);
+    if (!rc && reading->said) {
+        place_t next = behind (reading);
+        sink_border (sink, &next);
+    }
+    return rc;
+}
+
+static int read_entries (reading_t *reading, err_t *err)
+{
     unsigned first = 0, failures = 0;
     if (!reading->source->depth)
-        sscanf (sink_base (sink).data, "entry=%u", &first);
-    for (unsigned index = 0; !sink_stopped (sink); index++) {
+        sscanf (sink_base (reading->sink).data, "entry=%u", &first);
+    for (reading->index = 0; !sink_stopped (reading->sink); reading->index++) {
         struct archive_entry *entry;
         int rc = archive_read_next_header (reading->archive, &entry);
         if (rc == ARCHIVE_EOF)
             break;
         if (rc == ARCHIVE_FATAL || (rc < ARCHIVE_WARN && ++failures > 10))
             return broken_off (reading, err);
-        if (index < first)
+        if (reading->index < first)
             continue;
         if (archive_format (reading->archive) == ARCHIVE_FORMAT_RAW)
             return read_single (reading, err);
-        if (sink_entry (sink, err))
+        if (take_entry (reading, entry, err))
             return -1;
-        if (archive_entry_filetype (entry) != AE_IFREG || archive_entry_hardlink (entry))
-            continue;
-        char unit[32], next[32];
-        snprintf (unit, sizeof unit, "entry=%u", index);
-        snprintf (next, sizeof next, "entry=%u", index + 1);
-        str_t path = STR_INIT;
-        str_add (&path, str_span (&reading->outer));
-        size_t prefix = path.size;
-        entry_name (entry, &path);
-        span_t name = span (path.data + prefix, path.size - prefix);
-        reading->files++;
-        int failed = 0;
-        if (archive_entry_is_encrypted (entry)) {
-            err_t why;
-            err_set (&why, ERR_ENCRYPTED_DOCUMENT, "the entry is encrypted with a password");
-            count_bad (reading, str_span (&path), &why);
-            say_name_only (reading, str_span (&path), why.code);
-        } else if (sink_unit (sink, unit))
-            failed = read_entry (reading, str_span (&path), name, unit, next, err);
-        str_free (&path);
-        if (failed)
-            return -1;
-        if (reading->said)
-            sink_border (sink, next);
     }
     return 0;
 }

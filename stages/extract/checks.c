@@ -69,7 +69,7 @@ int check_step (const record_step_t *step, err_t *err)
 {
     if (step->permille > 1000 || (step->unit.size && memchr (step->unit.data, '\n', step->unit.size)))
         return err_set (err, ERR_PROTOCOL, "permille %u", step->permille);
-    return text_of (step->unit, UNIT_MAX, "unit", err);
+    return text_of (step->unit, UNIT_MAX, "unit", err) || text_of (step->where, WORDS_MAX, "place", err) ? -1 : 0;
 }
 
 int check_end (const record_end_t *end, err_t *err)

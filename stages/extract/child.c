@@ -81,14 +81,14 @@ static void put_meta (void *self, meta_key_t key, span_t value)
     put (self, &(record_t){ .kind = RECORD_KIND_META, .meta = { key, value } });
 }
 
-static int put_step (void *self, uint32_t permille, span_t unit)
+static int put_step (void *self, uint32_t permille, span_t unit, span_t where)
 {
     output_t *output = self;
     uint64_t now_us = clock_mono_us ();
     if (!unit.size && now_us - output->stepped_us < STEP_US)
         return 0;
     output->stepped_us = now_us;
-    put (self, &(record_t){ .kind = RECORD_KIND_STEP, .step = { permille, unit } });
+    put (self, &(record_t){ .kind = RECORD_KIND_STEP, .step = { permille, unit, where } });
     return 0;
 }
 

@@ -180,6 +180,7 @@ int extract_epub (const source_t *source, sink_t *sink, err_t *err)
     package_t *package = package_open (source->bytes, wanted, sink, err);
     if (!package)
         return -1;
+    sink_counted_always (sink);
     int rc = -1;
     book_t book = { .count = 0 };
     read_book (&book, package, sink);
@@ -195,17 +196,17 @@ int extract_epub (const source_t *source, sink_t *sink, err_t *err)
     if (!source->depth)
         sscanf (sink_base (sink).data, "chapter=%zu", &first);
     for (size_t i = first; i < book.spine_count && !sink_stopped (sink); i++) {
-        char unit[32], next[32];
+        char unit[32];
         snprintf (unit, sizeof unit, "chapter=%zu", i);
-        snprintf (next, sizeof next, "chapter=%zu", i + 1);
         const char *path = book.items[book.spine[i]].path;
         sink_heading (sink, 1, SPAN_EMPTY);
-        if (sink_unit (sink, unit)) {
+        if (sink_unit (sink, unit, span_str (path))) {
             sink_nest (sink, 1); /* progress and title are the book's */
             pour_chapter (path, package_find (package, path), sink);
             sink_nest (sink, -1);
         }
-        sink_border (sink, next);
+        place_t next = sink_place (sink, "chapter=%zu", i + 1);
+        sink_border (sink, &next);
         sink_progress (sink, i + 1, book.spine_count);
     }
     rc = 0;

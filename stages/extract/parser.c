@@ -46,6 +46,7 @@ struct parser {
     int status;
     err_t verdict; /* why we killed it; code 0: we did not */
     str_t unit;
+    str_t where;          /* what people call it */
     uint64_t step_ms;     /* when it last moved */
     uint64_t step_cpu_ms; /* its CPU time then */
 
@@ -107,7 +108,7 @@ void parser_destroy (parser_t **self_p)
     parser_kill (self);
     str_t *const strings[] = { &self->name,  &self->media_type,   &self->cursor,  &self->skip,
                                &self->unit,  &self->in,           &self->pending, &self->deaths,
-                               &self->given, &self->given_cursor, &self->found };
+                               &self->given, &self->given_cursor, &self->found,   &self->where };
     for (size_t i = 0; i < sizeof strings / sizeof *strings; i++)
         str_free (strings[i]);
     for (int i = 0; i < META_COUNT; i++)
@@ -151,6 +152,7 @@ static int start_process (parser_t *self, err_t *err)
     self->step_ms = clock_mono_ms ();
     self->step_cpu_ms = 0;
     str_clear (&self->unit);
+    str_clear (&self->where);
     str_clear (&self->pending);
     return 0;
 }
@@ -275,18 +277,17 @@ static parser_state_t died (parser_t *self, err_t *err)
     find_cause (self, &cause);
     if (!self->cause.code)
         self->cause = cause;
-    char unit[UNIT_MAX + 1];
-    snprintf (unit, sizeof unit, "%.*s", SPAN_ARG (str_span (&self->unit)));
     let_go (self);
-    if (*unit && self->restarts++ < RESTARTS_MAX) {
-        str_text (&self->skip, unit);
+    span_t code = span_str (err_name (cause.code)), message = span_str (cause.message);
+    if (self->unit.size && self->restarts++ < RESTARTS_MAX) {
+        str_add (&self->skip, str_span (&self->unit));
         str_char (&self->skip, '\n');
-        add_warning (&self->deaths, span_str (err_name (cause.code)), span_str (unit), span_str (cause.message));
+        add_warning (&self->deaths, code, str_span (&self->where), message);
         return start_process (self, err) ? finish (self, PARSER_BROKEN) : PARSER_IDLE;
     }
     if (err_class (cause.code) == ERR_REJECT && self->next) { /* it would end so again; what there is stays */
         self->bad++;
-        add_warning (&self->deaths, span_str (err_name (cause.code)), span_str (unit), span_str (cause.message));
+        add_warning (&self->deaths, code, str_span (&self->where), message);
         return finish (self, PARSER_DONE);
     }
     *err = cause;
@@ -378,8 +379,10 @@ static int take (parser_t *self, const record_t *record, parser_segment_t *segme
         if (check_step (&record->step, err))
             return -1;
         self->permille = record->step.permille;
-        if (record->step.unit.size)
+        if (record->step.unit.size) {
             set (&self->unit, record->step.unit);
+            set (&self->where, record->step.where);
+        }
         return 0;
     case RECORD_KIND_END:
         if (check_end (&record->end, err))

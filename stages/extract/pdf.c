@@ -108,7 +108,7 @@ static void pour_page (PopplerDocument *document, int number, const outline_t *o
 {
     char where[32];
     snprintf (where, sizeof where, "page=%d", number);
-    if (!sink_unit (sink, where))
+    if (!sink_unit (sink, where, span_str (where)))
         return;
     PopplerPage *page = poppler_document_get_page (document, number - 1);
     if (!page) {
@@ -137,9 +137,8 @@ int extract_pdf (const source_t *source, sink_t *sink, err_t *err)
         outline_enter (outline, first, sink);
     for (int number = first < 1 ? 1 : first; number <= pages && !sink_stopped (sink); number++) {
         pour_page (document, number, outline, sink);
-        char next[32];
-        snprintf (next, sizeof next, "page=%d", number + 1);
-        sink_border (sink, next);
+        place_t next = sink_place (sink, "page=%d", number + 1);
+        sink_border (sink, &next);
         sink_progress (sink, (uint64_t)number, (uint64_t)pages);
     }
     outline_destroy (&outline);

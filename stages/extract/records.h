@@ -17,7 +17,8 @@
     F (S, u32, number) F (S, u32, permille) F (S, u32, bad) F (S, span, text) F (S, span, marks) F (S, span, cursor)
 #define RECORD_WARNING(F, S) F (S, span, code) F (S, span, where) F (S, span, message) /* of the next segment */
 #define RECORD_META(F, S)    F (S, u32, key) F (S, span, value)
-#define RECORD_STEP(F, S)    F (S, u32, permille) F (S, span, unit) /* empty: the same as before */
+/*  unit empty: the same as before; where: what people call it */
+#define RECORD_STEP(F, S) F (S, u32, permille) F (S, span, unit) F (S, span, where)
 #define RECORD_END(F, S)                                                                                               \
     F (S, u32, bad)                                                                                                    \
     F (S, span, media_type)                                                                                            \

@@ -12,14 +12,8 @@
 
 #define RAW_MAX   (32 * 1024)
 #define NAME_MAX_ 4096
-
-/*  The counters that a cursor carries, as they were at its base. */
-typedef struct {
-    uint32_t bad;
-    uint64_t inflated;
-    uint64_t entries;
-    char base[SINK_BASE_MAX];
-} place_t;
+/*  So many bytes of marks end a segment at the next border: dense headings would outgrow the record they go in. */
+#define MARKS_BYTES (256 * 1024)
 
 typedef struct {
     err_code_t code;
@@ -38,7 +32,8 @@ struct sink {
     uint32_t number;  /* of the segment being filled */
     uint32_t discard; /* segments to drop before the first is given out */
     uint32_t since;   /* segments ended since the place */
-    place_t place;    /* the last one */
+    place_t place;    /* the last one that a segment began at */
+    place_t always;   /* of what is counted: not in places */
     uint32_t bad;
     uint64_t inflated;
     uint64_t entries;
@@ -340,16 +335,15 @@ void sink_newlines (sink_t *self, unsigned count)
     self->cr = false;
 }
 
-/*  Ends the segment that is being filled; what is blank is no segment. With `cursor` the place moves to there. */
-static void end_segment (sink_t *self, const char *cursor)
+/*  Ends the segment that is being filled; what is blank is no segment. The next one begins at `place`, if given. */
+static void end_segment (sink_t *self, const place_t *place)
 {
     flush (self, false);
     while (self->text.size && strchr (" \t\n", self->text.data[self->text.size - 1]))
         self->text.size--;
     bool something = !is_blank (str_span (&self->text));
-    if (cursor && !self->nested && !self->stopped) {
-        self->place = (place_t){ .bad = self->bad, .inflated = self->inflated, .entries = self->entries };
-        snprintf (self->place.base, sizeof self->place.base, "%s", cursor);
+    if (place && !self->nested && !self->stopped) {
+        self->place = *place;
         self->since = 0;
     } else if (something)
         self->since++;
@@ -360,17 +354,39 @@ static void end_segment (sink_t *self, const char *cursor)
     self->cr = false;
 }
 
-void sink_border (sink_t *self, const char *cursor)
+place_t sink_place (const sink_t *self, const char *format, ...)
 {
-    if (self->text.size + self->raw.size >= STRUCTURE_BYTES || (!self->text.size && !self->raw.size))
-        end_segment (self, cursor);
+    place_t place = { .bad = self->bad - self->always.bad,
+                      .inflated = self->inflated - self->always.inflated,
+                      .entries = self->entries - self->always.entries };
+    va_list args;
+    va_start (args, format);
+    vsnprintf (place.base, sizeof place.base, format, args);
+    va_end (args);
+    return place;
+}
+
+void sink_counted_always (sink_t *self)
+{
+    if (self->nested)
+        return;
+    self->always = (place_t){ .bad = self->bad - self->place.bad,
+                              .inflated = self->inflated - self->place.inflated,
+                              .entries = self->entries - self->place.entries };
+}
+
+void sink_border (sink_t *self, const place_t *place)
+{
+    if (self->text.size + self->raw.size >= STRUCTURE_BYTES || self->marks.column.size >= MARKS_BYTES ||
+        (!self->text.size && !self->raw.size))
+        end_segment (self, place);
     else
         sink_newlines (self, 1);
 }
 
-void sink_close (sink_t *self, const char *cursor)
+void sink_close (sink_t *self, const place_t *place)
 {
-    end_segment (self, cursor);
+    end_segment (self, place);
 }
 
 void sink_page (sink_t *self, uint32_t page)
@@ -380,7 +396,7 @@ void sink_page (sink_t *self, uint32_t page)
 
 void sink_heading (sink_t *self, unsigned level, span_t title)
 {
-    if (level <= 2)
+    if (level <= 2 || self->marks.column.size >= MARKS_BYTES)
         sink_border (self, NULL);
     sink_newlines (self, 2);
     marks_heading (&self->marks, level, title);
@@ -412,37 +428,56 @@ void sink_meta (sink_t *self, meta_key_t key, span_t value)
     str_free (&line);
 }
 
-bool sink_unit (sink_t *self, const char *unit)
+/*  An earlier parser died in `unit`. */
+static bool is_to_skip (const sink_t *self, const char *unit)
 {
-    if (self->nested)
-        return true;
     size_t size = strlen (unit);
     span_t rest = self->config.skip;
     while (rest.size) {
         const char *end = memchr (rest.data, '\n', rest.size);
         size_t line = end ? (size_t)(end - rest.data) : rest.size;
-        if (line == size && memcmp (rest.data, unit, size) == 0) {
-            self->bad++;                   /* whoever wants it skipped tells why */
-            self->number += self->discard; /* the segments to drop that are still to come were its own */
-            self->discard = 0;
-            return false;
-        }
+        if (line == size && memcmp (rest.data, unit, size) == 0)
+            return true;
         line += end != NULL;
         rest = span (rest.data + line, rest.size - line);
     }
-    if (self->config.out.step (self->config.out.self, self->permille, span_str (unit)))
+    return false;
+}
+
+/*  Ends the segment under way, so that what is behind a skipped unit can be gone to by itself. With segments to drop
+ *  it was given out by an earlier run, and those after it were made of the unit: no segment of this run is either. */
+static void leave_out (sink_t *self)
+{
+    if (self->discard) {
+        self->number += self->discard;
+        self->discard = 0;
+        str_clear (&self->raw);
+        str_clear (&self->text);
+        drop_warnings (self);
+    }
+    end_segment (self, NULL);
+}
+
+bool sink_unit (sink_t *self, const char *unit, span_t where)
+{
+    if (self->nested)
+        return true;
+    if (is_to_skip (self, unit)) {
+        self->bad++; /* whoever wants it skipped tells why */
+        leave_out (self);
+        return false;
+    }
+    if (self->config.out.step (self->config.out.self, self->permille, span_str (unit), where))
         self->stopped = true;
     return true;
 }
 
 void sink_progress (sink_t *self, uint64_t done, uint64_t total)
 {
-    if (self->nested || !total)
-        return;
-    uint64_t permille = done >= total ? 1000 : done * 1000 / total;
-    if (permille > self->permille)
+    uint64_t permille = !total ? 0 : done >= total ? 1000 : done * 1000 / total;
+    if (permille > self->permille && !self->nested)
         self->permille = (uint32_t)permille;
-    if (self->config.out.step (self->config.out.self, self->permille, SPAN_EMPTY))
+    if (self->config.out.step (self->config.out.self, self->permille, SPAN_EMPTY, SPAN_EMPTY))
         self->stopped = true;
 }
 

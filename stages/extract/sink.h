@@ -5,8 +5,9 @@
  * KiB. Every segment starts with the marks that hold there.
  *
  *  Every segment has a cursor: "<discard>;<bad>;<inflated>;<entries>;<base>". `base` is a place that the format can
- *  go to by itself ("page=17"), set by sink_border; `discard` counts the segments since then, which a later run makes
- *  again and drops. Formats that cannot seek never call sink_border with a cursor: their base stays "".
+ *  go to by itself ("page=17"), given to sink_border, with what was counted up to it; `discard` counts the segments
+ *  since then, which a later run makes again and drops. Formats that cannot seek never name a place: their base stays
+ *  "".
  */
 #ifndef EXTRACT_SINK_H
 #define EXTRACT_SINK_H
@@ -20,6 +21,14 @@
 #define SINK_BASE_MAX   64
 
 typedef struct sink sink_t;
+
+/*  Where a format can go on, and what was counted when it was there. */
+typedef struct {
+    uint32_t bad;
+    uint64_t inflated;
+    uint64_t entries;
+    char base[SINK_BASE_MAX];
+} place_t;
 
 /*  X (symbol, name): what a document says about itself. */
 #define META_KEYS(X)                                                                                                   \
@@ -53,7 +62,8 @@ typedef struct {
     int (*segment) (void *self, const sink_segment_t *segment);
     void (*warning) (void *self, err_code_t code, span_t where, span_t message);
     void (*meta) (void *self, meta_key_t key, span_t value);
-    int (*step) (void *self, uint32_t permille, span_t unit); /* progress; `unit`: what is being read now */
+    /* Progress. `unit`: what is being read now (empty: the same as before), `where`: what people call it. */
+    int (*step) (void *self, uint32_t permille, span_t unit, span_t where);
 } sink_out_t;
 
 typedef struct {
@@ -88,11 +98,18 @@ void sink_heading (sink_t *self, unsigned level, span_t title);
 void sink_path (sink_t *self, span_t path);
 span_t sink_current_path (const sink_t *self); /* borrowed until the next sink_path */
 
-/*  Nothing that was poured belongs together with what comes. `cursor` (NULL: none) is where the format can go on. */
-void sink_border (sink_t *self, const char *cursor);
+/*  This place, under the name by which the format finds it again. To be taken before anything behind it is counted:
+ *  a run that goes on there counts that itself. */
+place_t sink_place (const sink_t *self, const char *format, ...) __attribute__ ((format (printf, 2, 3)));
+/*  What was counted so far every run counts anew, wherever it goes on: it stays out of places. To be called before
+ * there is one; nested: nothing. */
+void sink_counted_always (sink_t *self);
+
+/*  Nothing that was poured belongs together with what comes. `place` (NULL: none) is where the format can go on. */
+void sink_border (sink_t *self, const place_t *place);
 /*  As sink_border, and the segment ends whatever its size. */
-void sink_close (sink_t *self, const char *cursor);
-/*  Inside a nested document borders set no cursor and progress is not counted. */
+void sink_close (sink_t *self, const place_t *place);
+/*  Inside a nested document there are no places and no units, and progress is only a sign of life. */
 void sink_nest (sink_t *self, int by);
 
 /*  A part (page, entry) could not be read: a warning, and one more bad part. */
@@ -103,8 +120,8 @@ void sink_warn (sink_t *self, err_code_t code, span_t where, const char *format,
     __attribute__ ((format (printf, 4, 5)));
 void sink_meta (sink_t *self, meta_key_t key, span_t value);
 
-/*  The outer document begins to read `unit`; false: skip it. Nested: true. */
-bool sink_unit (sink_t *self, const char *unit);
+/*  The outer document begins to read `unit`, which people know as `where`; false: skip it. Nested: true. */
+bool sink_unit (sink_t *self, const char *unit, span_t where);
 void sink_progress (sink_t *self, uint64_t done, uint64_t total);
 
 /*  Counts `bytes` more of unpacked data; -1 and *err when that is more than one document may cost. */

@@ -60,7 +60,7 @@ static void print_meta (void *self, meta_key_t key, span_t value)
         fprintf (stderr, "meta %s = %.*s\n", meta_name (key), SPAN_ARG (value));
 }
 
-static int ignore_step (void *self, uint32_t permille, span_t unit)
+static int ignore_step (void *self, uint32_t permille, span_t unit, span_t where)
 {
     return 0;
 }

@@ -47,6 +47,10 @@ static int got_segment (void *self, const sink_segment_t *segment)
     err_t err;
     if (check_segment (&record, &err)) /* the worker would not believe it */
         fail_msg ("segment %u: %s", segment->number, err.message);
+    str_t bytes = STR_INIT;
+    record_encode (&(record_t){ .kind = RECORD_KIND_SEGMENT, .segment = record }, &bytes);
+    assert_in_range (bytes.size, 1, RECORD_MAX);
+    str_free (&bytes);
     got_segment_t *to = &got->segments[got->count++];
     str_add (&to->text, segment->text);
     str_add (&to->marks, segment->marks);
@@ -67,7 +71,7 @@ static void got_meta (void *self, meta_key_t key, span_t value)
     str_format (&((got_t *)self)->meta, "%s=%.*s\n", meta_name (key), SPAN_ARG (value));
 }
 
-static int got_step (void *self, uint32_t permille, span_t unit)
+static int got_step (void *self, uint32_t permille, span_t unit, span_t where)
 {
     return 0;
 }
@@ -126,6 +130,38 @@ static inline const char *text_of (got_t *got, span_t bytes, const char *name)
     if (extract (got, bytes, name, &err))
         fail_msg ("%s: %s", name, err.message);
     return got->all.data;
+}
+
+/*  Asserts that `rest` is what `whole` has behind its first `count` segments. */
+static inline void assert_same_rest (const got_t *rest, const got_t *whole, size_t count)
+{
+    assert_int_equal (rest->count, whole->count - count);
+    for (size_t i = 0; i < rest->count; i++) {
+        const got_segment_t *a = &rest->segments[i], *b = &whole->segments[count + i];
+        assert_int_equal (a->number, b->number);
+        assert_true (span_eq (str_span (&a->text), str_span (&b->text)));
+        assert_true (span_eq (str_span (&a->marks), str_span (&b->marks)));
+        assert_string_equal (a->cursor.data, b->cursor.data);
+    }
+}
+
+/*  Extracts the document, and again from behind each of its segments: the rest is the same, and so is its cost. */
+static inline void assert_goes_on_anywhere (span_t bytes, const char *name, const limits_t *limits, size_t least)
+{
+    got_t whole = { .count = 0 };
+    err_t err;
+    assert_int_equal (extract_after (&whole, bytes, name, NULL, NULL, 0, limits, &err), 0);
+    assert_in_range (whole.count, least, SEGMENTS_MAX);
+    uint64_t offset = 0;
+    for (size_t i = 0; i + 1 < whole.count; i++) {
+        got_t rest = { .count = 0 };
+        offset += whole.segments[i].text.size;
+        if (extract_after (&rest, bytes, name, NULL, &whole.segments[i], offset, limits, &err))
+            fail_msg ("from segment %zu: %s", i, err.message);
+        assert_same_rest (&rest, &whole, i + 1);
+        got_free (&rest);
+    }
+    got_free (&whole);
 }
 
 /*  Asserts that the segment has a mark of `kind` with this text right before `needle`. */

@@ -238,6 +238,30 @@ static void epub_is_read_in_spine_order (void **state)
     str_free (&zip);
 }
 
+static void an_epub_goes_on_after_any_segment (void **state)
+{
+    str_t chapter = STR_INIT, zip = STR_INIT;
+    str_text (&chapter, "<html><body><h1>Head</h1>");
+    while (chapter.size < 300000)
+        str_format (&chapter, "<p>line %zu</p>", chapter.size);
+    const member_spec_t members[] = {
+        { "META-INF/container.xml", SPAN_LIT ("<c><rootfile full-path='book.opf'/></c>") },
+        { "a.xhtml", str_span (&chapter) },
+        { "b.xhtml", str_span (&chapter) },
+        { "book.opf", SPAN_LIT ("<p><manifest><item id='1' href='a.xhtml'/><item id='2' href='b.xhtml'/>"
+                                "<item id='3' href='gone.xhtml'/></manifest><spine><itemref idref='1'/>"
+                                "<itemref idref='3'/><itemref idref='2'/></spine></p>") },
+        { NULL, SPAN_EMPTY },
+    };
+    make_archive (NULL, members, &zip);
+    limits_t tight = LIMITS_DEFAULT; /* every run unpacks the package: that counts once */
+    tight.inflated_bytes = chapter.size * 2 + 1000;
+    tight.entries = 4;
+    assert_goes_on_anywhere (str_span (&zip), "a.epub", &tight, 2);
+    str_free (&zip);
+    str_free (&chapter);
+}
+
 int main (void)
 {
     const struct CMUnitTest tests[] = {
@@ -252,6 +276,7 @@ int main (void)
         cmocka_unit_test (odt_reads_as_text_with_headings),
         cmocka_unit_test (an_encrypted_odt_is_told),
         cmocka_unit_test (epub_is_read_in_spine_order),
+        cmocka_unit_test (an_epub_goes_on_after_any_segment),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);
 }

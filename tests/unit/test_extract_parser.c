@@ -290,7 +290,7 @@ static void a_unit_that_kills_its_parser_is_skipped (void **state)
     assert_non_null (strstr (text.data, "first"));
     assert_non_null (strstr (text.data, "last"));
     assert_non_null (strstr (warnings.data, "\"parser_crashed\""));
-    assert_non_null (strstr (warnings.data, "\"where\":\"entry=1\""));
+    assert_non_null (strstr (warnings.data, "\"where\":\"b.xml\""));
     parser_destroy (&parser);
     str_free (&document);
     str_free (&file);
@@ -328,7 +328,8 @@ static void what_a_parser_says_is_checked (void **state)
     assert_int_equal (check_warning (&(record_warning_t){ SPAN_LIT ("made_up"), SPAN_LIT ("x"), SPAN_LIT ("y") }, &err),
                       -1);
     assert_int_equal (check_meta (&(record_meta_t){ META_COUNT, SPAN_LIT ("x") }, &err), -1);
-    assert_int_equal (check_step (&(record_step_t){ 0, SPAN_LIT ("a\nb") }, &err), -1);
+    assert_int_equal (check_step (&(record_step_t){ 0, SPAN_LIT ("a\nb"), SPAN_EMPTY }, &err), -1);
+    assert_int_equal (check_step (&(record_step_t){ 0, SPAN_LIT ("a"), SPAN_LIT ("\xff") }, &err), -1);
     assert_int_equal (check_end (&(record_end_t){ .code = SPAN_LIT ("none") }, &err), -1);
     assert_int_equal (check_end (&(record_end_t){ .media_type = SPAN_LIT ("text/plain") }, &err), 0);
 }

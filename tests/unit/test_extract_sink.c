@@ -141,14 +141,14 @@ static void pour_pages (sink_t *sink)
     for (int page = first; page <= 8; page++) {
         char unit[32];
         snprintf (unit, sizeof unit, "page=%d", page);
-        if (sink_unit (sink, unit)) {
+        if (sink_unit (sink, unit, span_str (unit))) {
             sink_page (sink, (uint32_t)page);
             pour_lines (sink, unit, page == 4 ? 700 * 1000 : 50 * 1000);
             if (page == 5)
                 sink_bad (sink, ERR_DAMAGED_DOCUMENT, span_str (unit), "half of it is missing");
         }
-        snprintf (unit, sizeof unit, "page=%d", page + 1);
-        sink_border (sink, unit);
+        place_t next = sink_place (sink, "page=%d", page + 1);
+        sink_border (sink, &next);
     }
     sink_end (sink);
 }
@@ -172,14 +172,7 @@ static void a_run_that_goes_on_after_any_segment_gives_the_same_rest (void **sta
         sink = sink_new (&config);
         pour_pages (sink);
         assert_int_equal (sink_bad_count (sink), bad);
-        assert_int_equal (rest.count, whole.count - i - 1);
-        for (size_t j = 0; j < rest.count; j++) {
-            const got_segment_t *a = &rest.segments[j], *b = &whole.segments[i + 1 + j];
-            assert_int_equal (a->number, b->number);
-            assert_string_equal (a->text.data, b->text.data);
-            assert_string_equal (a->cursor.data, b->cursor.data);
-            assert_true (span_eq (str_span (&a->marks), str_span (&b->marks)));
-        }
+        assert_same_rest (&rest, &whole, i + 1);
         sink_destroy (&sink);
         got_free (&rest);
     }
@@ -199,6 +192,90 @@ static void a_unit_to_skip_is_skipped_and_counted (void **state)
     assert_non_null (strstr (got.all.data, "page=8 "));
     sink_destroy (&sink);
     got_free (&got);
+}
+
+static void what_shared_a_segment_with_a_skipped_unit_is_given_out_once (void **state)
+{
+    got_t whole = { .count = 0 };
+    sink_t *sink = open_sink (&whole, NULL);
+    pour_pages (sink);
+    sink_destroy (&sink);
+    size_t shared = 0; /* the segment with page 3 and the beginning of page 4 */
+    uint64_t offset = 0;
+    while (!strstr (whole.segments[shared].text.data, "page=4 "))
+        offset += whole.segments[shared++].text.size;
+    assert_non_null (strstr (whole.segments[shared].text.data, "page=3 "));
+
+    got_t rest = { .count = 0 }, again = { .count = 0 };
+    sink_config_t config = sink_config (&rest, NULL);
+    config.cursor = str_span (&whole.segments[shared].cursor);
+    config.first_segment = (uint32_t)shared + 1;
+    config.text_offset = offset + whole.segments[shared].text.size;
+    config.skip = SPAN_LIT ("page=4\n"); /* it died there */
+    sink = sink_new (&config);
+    pour_pages (sink);
+    sink_destroy (&sink);
+    assert_null (strstr (rest.all.data, "page=3 "));
+    assert_null (strstr (rest.all.data, "page=4 "));
+    assert_int_equal (strncmp (rest.all.data, "page=5 number 0", 15), 0);
+    assert_int_equal (rest.segments[0].number, shared + 1);
+
+    /* Whoever goes on there does not meet the page again. */
+    config = sink_config (&again, NULL);
+    config.cursor = str_span (&rest.segments[0].cursor);
+    config.first_segment = (uint32_t)shared + 2;
+    sink = sink_new (&config);
+    pour_pages (sink);
+    sink_destroy (&sink);
+    assert_same_rest (&again, &rest, 1);
+    got_free (&whole);
+    got_free (&rest);
+    got_free (&again);
+}
+
+static void dense_headings_end_a_segment_before_its_marks_outgrow_a_record (void **state)
+{
+    got_t got = { .count = 0 };
+    sink_t *sink = open_sink (&got, NULL);
+    char title[180];
+    memset (title, 'x', sizeof title);
+    for (unsigned level = 1; level < 9; level++)
+        sink_heading (sink, level, span (title, sizeof title));
+    for (int i = 0; i < 2000; i++) { /* 3 MB of marks, 10 KB of text */
+        char name[16];
+        snprintf (name, sizeof name, "n%d", i);
+        sink_heading (sink, 9, span_str (name));
+        sink_text (sink, span_str (name));
+    }
+    sink_end (sink); /* the fixture checks each segment */
+    assert_in_range (got.count, 2, SEGMENTS_MAX);
+    assert_non_null (strstr (got.all.data, "n1999"));
+    sink_destroy (&sink);
+    got_free (&got);
+}
+
+static int count_step (void *self, uint32_t permille, span_t unit, span_t where)
+{
+    ++*(unsigned *)self;
+    assert_int_equal (permille, 0);
+    return 0;
+}
+
+static void ignore_meta (void *self, meta_key_t key, span_t value)
+{
+}
+
+static void a_nested_document_gives_signs_of_life_and_no_progress (void **state)
+{
+    unsigned steps = 0;
+    sink_config_t config = sink_config (NULL, NULL);
+    config.out = (sink_out_t){ &steps, NULL, NULL, ignore_meta, count_step };
+    sink_t *sink = sink_new (&config);
+    sink_nest (sink, 1);
+    sink_progress (sink, 1, 2);
+    sink_progress (sink, 2, 2);
+    assert_int_equal (steps, 2);
+    sink_destroy (&sink);
 }
 
 static void text_beyond_the_limit_is_cut_with_a_warning (void **state)
@@ -238,7 +315,8 @@ static void blank_text_is_no_segment (void **state)
     sink_t *sink = open_sink (&got, NULL);
     sink_page (sink, 1);
     sink_text (sink, SPAN_LIT (" \n\t\n "));
-    sink_close (sink, "page=2");
+    place_t next = sink_place (sink, "page=2");
+    sink_close (sink, &next);
     sink_end (sink);
     assert_int_equal (got.count, 0);
     sink_destroy (&sink);
@@ -276,6 +354,9 @@ int main (void)
         cmocka_unit_test (headings_end_those_below_and_paths_end_all),
         cmocka_unit_test (a_run_that_goes_on_after_any_segment_gives_the_same_rest),
         cmocka_unit_test (a_unit_to_skip_is_skipped_and_counted),
+        cmocka_unit_test (what_shared_a_segment_with_a_skipped_unit_is_given_out_once),
+        cmocka_unit_test (dense_headings_end_a_segment_before_its_marks_outgrow_a_record),
+        cmocka_unit_test (a_nested_document_gives_signs_of_life_and_no_progress),
         cmocka_unit_test (text_beyond_the_limit_is_cut_with_a_warning),
         cmocka_unit_test (warnings_beyond_the_limit_are_only_counted),
         cmocka_unit_test (blank_text_is_no_segment),
