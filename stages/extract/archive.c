@@ -3,6 +3,7 @@
  */
 #include "stages/extract/entryname.h"
 #include "stages/extract/formats.h"
+#include "stages/extract/rar5.h"
 #include "stages/extract/unpack.h"
 
 #include <archive.h>
@@ -44,7 +45,9 @@ typedef struct {
     const source_t *source;
     sink_t *sink;
     struct archive *archive;
+    rar5_t rar5;        /* at the current entry, when it is such an archive */
     unsigned index;     /* of the current entry */
+    bool locked;        /* it is encrypted */
     str_t outer;        /* path of this archive, "!/" appended; empty for the outermost */
     unsigned files;     /* entries that could be documents */
     unsigned encrypted; /* of these */
@@ -261,7 +264,7 @@ static int take_entry (reading_t *reading, struct archive_entry *entry, err_t *e
     span_t name = span (path.data + prefix, path.size - prefix);
     reading->files++;
     int rc = 0;
-    if (archive_entry_is_encrypted (entry)) {
+    if (reading->locked) {
         err_t why;
         err_set (&why, ERR_ENCRYPTED_DOCUMENT, "the entry is encrypted with a password");
         count_bad (reading, str_span (&path), &why);
@@ -288,6 +291,7 @@ static int read_entries (reading_t *reading, err_t *err)
             break;
         if (rc == ARCHIVE_FATAL || (rc < ARCHIVE_WARN && ++failures > 10))
             return broken_off (reading, err);
+        reading->locked = archive_entry_is_encrypted (entry) || rar5_next_is_encrypted (&reading->rar5);
         if (reading->index < first)
             continue;
         if (archive_format (reading->archive) == ARCHIVE_FORMAT_RAW)
@@ -317,6 +321,7 @@ int extract_archive (const source_t *source, sink_t *sink, err_t *err)
     reading.archive = open_archive (source, err);
     if (!reading.archive)
         return -1;
+    rar5_init (&reading.rar5, source->bytes);
     if (source->depth) {
         str_add (&reading.outer, sink_current_path (sink));
         if (reading.outer.size)

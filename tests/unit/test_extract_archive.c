@@ -192,6 +192,71 @@ static void cut_archives_keep_what_came_before (void **state)
     str_free (&file);
 }
 
+static void rar5_block (str_t *out, char type, span_t fields, span_t extra, span_t data)
+{
+    str_t head = STR_INIT;
+    str_char (&head, type);
+    str_char (&head, (char)((extra.size ? 1 : 0) | (data.size ? 2 : 0)));
+    if (extra.size)
+        str_char (&head, (char)extra.size);
+    if (data.size)
+        str_char (&head, (char)data.size);
+    str_add (&head, fields);
+    str_add (&head, extra);
+    str_t sized = STR_INIT;
+    str_char (&sized, (char)head.size);
+    str_add (&sized, str_span (&head));
+    uint32_t crc = ~0u;
+    for (size_t i = 0; i < sized.size; i++) {
+        crc ^= (unsigned char)sized.data[i];
+        for (int bit = 0; bit < 8; bit++)
+            crc = crc >> 1 ^ (crc & 1 ? 0xedb88320u : 0);
+    }
+    for (int i = 0; i < 4; i++)
+        str_char (out, (char)(~crc >> 8 * i));
+    str_add (out, str_span (&sized));
+    str_add (out, data);
+    str_free (&head);
+    str_free (&sized);
+}
+
+/*  A RAR 5 archive with one stored entry for each letter, "a.txt" and so on; encrypted those in capitals. */
+static void rar5_archive (str_t *out, const char *letters)
+{
+    char lock[37] = { 36, 1 }; /* size, type, and parameters that do not matter */
+    str_clear (out);
+    str_add (out, SPAN_LIT ("Rar!\x1a\x07\x01\0"));
+    rar5_block (out, 1, SPAN_LIT ("\0"), SPAN_EMPTY, SPAN_EMPTY);
+    for (; *letters; letters++) {
+        bool locked = *letters < 'a';
+        str_t fields = STR_INIT;
+        str_add (&fields, SPAN_LIT ("\0\5\x20\0\0\5")); /* flags, size, attributes, stored, Windows, size of the name */
+        str_char (&fields, (char)(*letters | 32));
+        str_text (&fields, ".txt");
+        rar5_block (out, 2, str_span (&fields), locked ? span (lock, sizeof lock) : SPAN_EMPTY, SPAN_LIT ("words"));
+        str_free (&fields);
+    }
+    rar5_block (out, 5, SPAN_LIT ("\0"), SPAN_EMPTY, SPAN_EMPTY);
+}
+
+static void encrypted_entries_of_rar5_are_told (void **state)
+{
+    str_t file = STR_INIT;
+    got_t got = { .count = 0 };
+    rar5_archive (&file, "abc");
+    assert_string_equal (text_of (&got, str_span (&file), "x.rar"), "a.txt\nwordsb.txt\nwordsc.txt\nwords");
+    rar5_archive (&file, "aBc");
+    assert_string_equal (text_of (&got, str_span (&file), "x.rar"), "a.txt\nwordsb.txtc.txt\nwords");
+    assert_string_equal (got.warnings.data, "encrypted_document@b.txt\n");
+    got_free (&got);
+    rar5_archive (&file, "AB");
+    assert_int_equal (limited (str_span (&file), NULL, NULL), ERR_ENCRYPTED_DOCUMENT);
+    rar5_archive (&file, "aB");
+    for (size_t size = 0; size < file.size; size++) /* cut anywhere it is survived */
+        limited (span (file.data, size), NULL, NULL);
+    str_free (&file);
+}
+
 int main (void)
 {
     const struct CMUnitTest tests[] = {
@@ -202,6 +267,7 @@ int main (void)
         cmocka_unit_test (an_archive_goes_on_after_any_entry),
         cmocka_unit_test (bombs_end_at_the_limits),
         cmocka_unit_test (cut_archives_keep_what_came_before),
+        cmocka_unit_test (encrypted_entries_of_rar5_are_told),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);
 }
