@@ -31,8 +31,8 @@ static int take_member (package_t *self, struct archive *archive, const char *na
         *err = why;
         return -1;
     }
-    if (rc == UNPACK_DAMAGED)
-        sink_bad (sink, ERR_DAMAGED_DOCUMENT, span_str (name), "%s", why.message);
+    if (rc < 0)
+        sink_bad (sink, why.code, span_str (name), "%s", why.message);
     return 0;
 }
 

@@ -6,9 +6,9 @@
 
 typedef struct package package_t;
 
-/*  Unpacks the members that `wanted` asks for, in one pass. Damaged members hold what could be read, and are told as
- *  warnings. NULL and *err: not a package at all, encrypted, or a limit of `sink` reached. `bytes` is borrowed for the
- *  call. */
+/*  Unpacks the members that `wanted` asks for, in one pass. Members that are damaged or too big hold what could be
+ *  read, and are told as warnings. NULL and *err: not a package at all, encrypted, or a limit of `sink` reached.
+ * `bytes` is borrowed for the call. */
 typedef bool package_wanted_fn (const char *name);
 package_t *package_open (span_t bytes, package_wanted_fn *wanted, sink_t *sink, err_t *err);
 void package_destroy (package_t **self_p);

@@ -238,6 +238,29 @@ static void epub_is_read_in_spine_order (void **state)
     str_free (&zip);
 }
 
+static void a_member_too_big_is_told (void **state)
+{
+    static const member_spec_t members[] = {
+        { "META-INF/manifest.xml", SPAN_LIT ("<manifest/>") },
+        { "content.xml",
+          SPAN_LIT ("<o:document-content xmlns:o='o' xmlns:t='t'><t:p>body</t:p></o:document-content>") },
+        { "styles.xml", SPAN_LIT ("<o:s xmlns:o='o'><!-- so long that it is more than one entry may have: a comment of "
+                                  "many words, which nobody will ever read --></o:s>") },
+        { NULL, SPAN_EMPTY },
+    };
+    str_t zip = STR_INIT;
+    make_archive (NULL, members, &zip);
+    limits_t limits = LIMITS_DEFAULT;
+    limits.entry_bytes = 100;
+    got_t got = { .count = 0 };
+    err_t err;
+    assert_int_equal (extract_after (&got, str_span (&zip), "a.odt", NULL, NULL, 0, &limits, &err), 0);
+    assert_string_equal (got.all.data, "body");
+    assert_string_equal (got.warnings.data, "too_large@styles.xml\n");
+    got_free (&got);
+    str_free (&zip);
+}
+
 static void an_epub_goes_on_after_any_segment (void **state)
 {
     str_t chapter = STR_INIT, zip = STR_INIT;
@@ -276,6 +299,7 @@ int main (void)
         cmocka_unit_test (odt_reads_as_text_with_headings),
         cmocka_unit_test (an_encrypted_odt_is_told),
         cmocka_unit_test (epub_is_read_in_spine_order),
+        cmocka_unit_test (a_member_too_big_is_told),
         cmocka_unit_test (an_epub_goes_on_after_any_segment),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);
