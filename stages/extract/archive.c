@@ -212,6 +212,8 @@ static int read_entry (reading_t *reading, span_t path, span_t name, const place
 /*  The one document in a compressed file: as if it had come by itself. */
 static int read_single (reading_t *reading, err_t *err)
 {
+    if (archive_filter_code (reading->archive, 0) == ARCHIVE_FILTER_NONE) /* these would be the same bytes again */
+        return err_set (err, ERR_DAMAGED_DOCUMENT, "the compressed document is damaged: its header makes no sense");
     str_t bytes = STR_INIT;
     int rc = -1, unpacked = unpack_entry (reading->archive, reading->sink, 0, &bytes, err);
     span_t name = reading->source->name;
@@ -255,7 +257,9 @@ static int take_entry (reading_t *reading, struct archive_entry *entry, err_t *e
     place_t here = sink_place (sink, "entry=%u", reading->index);
     if (sink_entry (sink, err))
         return -1;
-    if (archive_entry_filetype (entry) != AE_IFREG || archive_entry_hardlink (entry))
+    bool link =
+        archive_entry_hardlink (entry) && archive_entry_size (entry) == 0; /* cpio: data with the last of them */
+    if (archive_entry_filetype (entry) != AE_IFREG || link)
         return 0;
     str_t path = STR_INIT;
     str_add (&path, str_span (&reading->outer));

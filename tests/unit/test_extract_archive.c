@@ -257,6 +257,41 @@ static void encrypted_entries_of_rar5_are_told (void **state)
     str_free (&file);
 }
 
+static void the_data_of_hard_links_are_read_wherever_they_are (void **state)
+{
+    size_t room = 1 << 16, used = 0;
+    char *memory = malloc (room);
+    struct archive *archive = archive_write_new ();
+    archive_write_set_format_cpio_newc (archive);
+    archive_write_open_memory (archive, memory, room, &used);
+    for (int i = 0; i < 2; i++) { /* the data come with the last name */
+        struct archive_entry *entry = archive_entry_new ();
+        archive_entry_set_pathname (entry, i ? "b.txt" : "a.txt");
+        archive_entry_set_filetype (entry, AE_IFREG);
+        archive_entry_set_nlink (entry, 2);
+        archive_entry_set_dev (entry, 1);
+        archive_entry_set_ino (entry, 7);
+        archive_entry_set_size (entry, i ? 5 : 0);
+        archive_write_header (archive, entry);
+        archive_write_data (archive, "words", i ? 5 : 0);
+        archive_entry_free (entry);
+    }
+    archive_write_close (archive);
+    archive_write_free (archive);
+    got_t got = { .count = 0 };
+    assert_string_equal (text_of (&got, span (memory, used), "x.cpio"), "a.txtb.txt\nwords");
+    got_free (&got);
+    free (memory);
+}
+
+static void a_compressed_file_without_a_good_header_is_damaged (void **state)
+{
+    static const span_t files[] = { SPAN_LIT ("\x1f\x8b\x08\xff\xff\xff\xff\xff\xff\xff and so on"),
+                                    SPAN_LIT ("\x04\x22\x4d\x18\xff\xff\xff\xff and so on") };
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++)
+        assert_int_equal (limited (files[i], NULL, NULL), ERR_DAMAGED_DOCUMENT);
+}
+
 int main (void)
 {
     const struct CMUnitTest tests[] = {
@@ -268,6 +303,8 @@ int main (void)
         cmocka_unit_test (bombs_end_at_the_limits),
         cmocka_unit_test (cut_archives_keep_what_came_before),
         cmocka_unit_test (encrypted_entries_of_rar5_are_told),
+        cmocka_unit_test (the_data_of_hard_links_are_read_wherever_they_are),
+        cmocka_unit_test (a_compressed_file_without_a_good_header_is_damaged),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);
 }
