@@ -48,6 +48,8 @@ typedef struct {
     rar5_t rar5;        /* at the current entry, when it is such an archive */
     unsigned index;     /* of the current entry */
     bool locked;        /* it is encrypted */
+    bool broken;        /* it cannot be unpacked further */
+    bool alone;         /* its segments are its own */
     str_t outer;        /* path of this archive, "!/" appended; empty for the outermost */
     unsigned files;     /* entries that could be documents */
     unsigned encrypted; /* of these */
@@ -82,12 +84,6 @@ static struct archive *open_archive (const source_t *source, err_t *err)
     err_set (err, ERR_DAMAGED_DOCUMENT, "the archive is damaged: %s", why ? why : "it cannot be opened");
     archive_read_free (archive);
     return NULL;
-}
-
-/*  Where the entry after the current one begins. */
-static place_t behind (const reading_t *reading)
-{
-    return sink_place (reading->sink, "entry=%u", reading->index + 1);
 }
 
 /*  Begins the text of the entry at `path`: its path is the first line. */
@@ -187,6 +183,7 @@ static int read_entry (reading_t *reading, span_t path, span_t name, const place
     int unpacked = fetch (reading, name, &bytes, &broken);
     source_t inner = inner_source (reading, name, str_span (&bytes));
     bool limit = unpacked == UNPACK_LIMIT, bad = unpacked < 0 && !limit;
+    reading->broken = unpacked == UNPACK_DAMAGED;
     if (!bytes.size) { /* an empty file is no fault */
         if (bad)
             count_bad (reading, path, &broken);
@@ -202,8 +199,7 @@ static int read_entry (reading_t *reading, span_t path, span_t name, const place
         say_path (reading, path);
         if (pour_entry (&inner, sink, &why) && unpacked >= 0)
             count_bad (reading, path, &why);
-        place_t next = behind (reading);
-        sink_close (sink, &next);
+        reading->alone = true;
     }
     str_free (&bytes);
     return limit ? err_set (err, broken.code, "%s", broken.message) : 0;
@@ -257,8 +253,7 @@ static int take_entry (reading_t *reading, struct archive_entry *entry, err_t *e
     place_t here = sink_place (sink, "entry=%u", reading->index);
     if (sink_entry (sink, err))
         return -1;
-    bool link =
-        archive_entry_hardlink (entry) && archive_entry_size (entry) == 0; /* cpio: data with the last of them */
+    bool link = archive_entry_hardlink (entry) && !archive_entry_size (entry); /* in cpio the last one has the data */
     if (archive_entry_filetype (entry) != AE_IFREG || link)
         return 0;
     str_t path = STR_INIT;
@@ -276,11 +271,33 @@ static int take_entry (reading_t *reading, struct archive_entry *entry, err_t *e
     } else if (sink_unit (sink, here.base, str_span (&path)))
         rc = read_entry (reading, str_span (&path), name, &here, err);
     str_free (&path);
-    if (!rc && reading->said) {
-        place_t next = behind (reading);
-        sink_border (sink, &next);
-    }
     return rc;
+}
+
+/*  True when what is not wanted has to be unpacked all the same to get behind it. */
+static bool skips_by_unpacking (const reading_t *reading)
+{
+    int format = archive_format (reading->archive) & ARCHIVE_FORMAT_BASE_MASK;
+    return archive_filter_code (reading->archive, 0) != ARCHIVE_FILTER_NONE || format == ARCHIVE_FORMAT_7ZIP ||
+           format == ARCHIVE_FORMAT_CAB || reading->rar5.solid;
+}
+
+/*  Gets behind what nobody wanted of the current entry. `counted`: no earlier run has counted it. */
+static int leave_entry (reading_t *reading, bool counted, err_t *err)
+{
+    if (reading->locked || reading->broken || !skips_by_unpacking (reading))
+        return 0;
+    return unpack_rest (reading->archive, reading->sink, counted, err) == UNPACK_LIMIT ? -1 : 0;
+}
+
+/*  The current entry is done with: here the next one begins. */
+static void end_entry (reading_t *reading)
+{
+    place_t next = sink_place (reading->sink, "entry=%u", reading->index + 1);
+    if (reading->alone)
+        sink_close (reading->sink, &next);
+    else if (reading->said)
+        sink_border (reading->sink, &next);
 }
 
 static int read_entries (reading_t *reading, err_t *err)
@@ -296,12 +313,13 @@ static int read_entries (reading_t *reading, err_t *err)
         if (rc == ARCHIVE_FATAL || (rc < ARCHIVE_WARN && ++failures > 10))
             return broken_off (reading, err);
         reading->locked = archive_entry_is_encrypted (entry) || rar5_next_is_encrypted (&reading->rar5);
-        if (reading->index < first)
-            continue;
-        if (archive_format (reading->archive) == ARCHIVE_FORMAT_RAW)
+        reading->broken = reading->alone = false;
+        bool counted = reading->index >= first; /* else an earlier run did, and read it */
+        if (counted && archive_format (reading->archive) == ARCHIVE_FORMAT_RAW)
             return read_single (reading, err);
-        if (take_entry (reading, entry, err))
+        if ((counted && take_entry (reading, entry, err)) || leave_entry (reading, counted, err))
             return -1;
+        end_entry (reading);
     }
     return 0;
 }

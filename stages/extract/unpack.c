@@ -2,6 +2,11 @@
 
 #include <inttypes.h>
 
+static void tell_progress (struct archive *archive, sink_t *sink)
+{
+    sink_progress (sink, (uint64_t)archive_filter_bytes (archive, -1), sink_document_bytes (sink));
+}
+
 int unpack_entry (struct archive *archive, sink_t *sink, size_t enough, str_t *bytes, err_t *err)
 {
     const limits_t *limits = sink_limits (sink);
@@ -30,8 +35,24 @@ int unpack_entry (struct archive *archive, sink_t *sink, size_t enough, str_t *b
         if (gap)
             memset (str_grow (bytes, (size_t)gap), 0, (size_t)gap);
         str_add (bytes, span (data, size));
-        sink_progress (sink, (uint64_t)archive_filter_bytes (archive, -1), sink_document_bytes (sink));
+        tell_progress (archive, sink);
         if (enough && bytes->size >= enough)
             return UNPACK_MORE;
     }
+}
+
+int unpack_rest (struct archive *archive, sink_t *sink, bool counted, err_t *err)
+{
+    const void *data;
+    size_t size;
+    la_int64_t offset;
+    while (!sink_stopped (sink)) {
+        int rc = archive_read_data_block (archive, &data, &size, &offset);
+        if (rc != ARCHIVE_OK && rc != ARCHIVE_WARN)
+            break;
+        if (counted && sink_inflate (sink, size, err))
+            return UNPACK_LIMIT;
+        tell_progress (archive, sink);
+    }
+    return UNPACK_OK;
 }

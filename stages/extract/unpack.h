@@ -17,4 +17,9 @@ enum {
 /*  Appends the data of the current entry to `bytes`, until its end or, with `enough` > 0, until there are that many. */
 int unpack_entry (struct archive *archive, sink_t *sink, size_t enough, str_t *bytes, err_t *err);
 
+/*  Unpacks what is left of the current entry to nowhere, as going to the next one would do unseen where entries cannot
+ *  be jumped over. With `counted` it costs the document what it unpacks to. UNPACK_OK, also at damage, which the next
+ *  header will tell; UNPACK_LIMIT and *err. */
+int unpack_rest (struct archive *archive, sink_t *sink, bool counted, err_t *err);
+
 #endif

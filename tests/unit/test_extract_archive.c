@@ -292,6 +292,45 @@ static void a_compressed_file_without_a_good_header_is_damaged (void **state)
         assert_int_equal (limited (files[i], NULL, NULL), ERR_DAMAGED_DOCUMENT);
 }
 
+static int tar_gz (struct archive *archive)
+{
+    archive_write_add_filter_gzip (archive);
+    return archive_write_set_format_pax_restricted (archive);
+}
+
+static void what_nobody_wants_costs_what_it_takes_to_get_behind_it (void **state)
+{
+    str_t picture = STR_INIT, long_text = STR_INIT, file = STR_INIT;
+    str_add (&picture, SPAN_LIT ("\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\1\0\0\0\1\x08\2\0\0\0"));
+    memset (str_grow (&picture, 2 * MIB), 0, 2 * MIB);
+    while (long_text.size < 300000)
+        str_format (&long_text, "line %zu\n", long_text.size);
+    const member_spec_t members[] = { { "a.txt", SPAN_LIT ("first") },
+                                      { "b.png", str_span (&picture) },
+                                      { "c.txt", str_span (&long_text) },
+                                      { "d.txt", SPAN_LIT ("last") },
+                                      { NULL, SPAN_EMPTY } };
+    limits_t limits = LIMITS_DEFAULT, enough = LIMITS_DEFAULT;
+    limits.inflated_bytes = MIB;
+    enough.inflated_bytes = picture.size + long_text.size + 9; /* counted once, by whichever run */
+    static int (*const solid[]) (struct archive *) = { tar_gz, archive_write_set_format_7zip };
+    for (size_t i = 0; i < sizeof solid / sizeof *solid; i++) {
+        str_clear (&file);
+        make_archive (solid[i], members, &file);
+        assert_int_equal (limited (str_span (&file), &limits, "inflated_too_large@"), ERR_NONE);
+        assert_goes_on_anywhere (str_span (&file), "x", &enough, 3);
+        enough.entry_bytes = 100000; /* the rest of c.txt as well */
+        assert_goes_on_anywhere (str_span (&file), "x", &enough, 3);
+        enough.entry_bytes = limits.entry_bytes;
+    }
+    str_clear (&file);
+    make_archive (NULL, members, &file); /* in a zip file it is jumped over */
+    assert_goes_on_anywhere (str_span (&file), "x.zip", &limits, 3);
+    str_free (&picture);
+    str_free (&long_text);
+    str_free (&file);
+}
+
 int main (void)
 {
     const struct CMUnitTest tests[] = {
@@ -303,6 +342,7 @@ int main (void)
         cmocka_unit_test (bombs_end_at_the_limits),
         cmocka_unit_test (cut_archives_keep_what_came_before),
         cmocka_unit_test (encrypted_entries_of_rar5_are_told),
+        cmocka_unit_test (what_nobody_wants_costs_what_it_takes_to_get_behind_it),
         cmocka_unit_test (the_data_of_hard_links_are_read_wherever_they_are),
         cmocka_unit_test (a_compressed_file_without_a_good_header_is_damaged),
     };
