@@ -15,16 +15,59 @@ static extract_fn *const functions[] = { NULL,
 #undef FORMAT_FUNCTION
 };
 
-#define SIGNATURE(offset, bytes, format, type)                                                                         \
+/*  Some signatures are what a text may begin with: there a second look decides. */
+
+static bool is_bzip2 (span_t bytes)
+{
+    return bytes.size >= 10 && bytes.data[3] >= '1' && bytes.data[3] <= '9' &&
+           (memcmp (bytes.data + 4, "\x31\x41\x59\x26\x53\x59", 6) == 0 || /* a block, or the end */
+            memcmp (bytes.data + 4, "\x17\x72\x45\x38\x50\x90", 6) == 0);
+}
+
+static bool is_digits (span_t bytes, size_t size, const char *digits)
+{
+    for (size_t i = 0; i < size; i++)
+        if (i >= bytes.size || !bytes.data[i] || !strchr (digits, bytes.data[i]))
+            return false;
+    return true;
+}
+
+static bool is_new_cpio (span_t bytes)
+{
+    return is_digits (bytes, 110, "0123456789abcdefABCDEF");
+}
+
+static bool is_odc_cpio (span_t bytes)
+{
+    return is_digits (bytes, 76, "01234567");
+}
+
+/*  Its header says how long the name is, the NUL at its end included. */
+static bool is_binary_cpio (span_t bytes)
+{
+    if (bytes.size < 26)
+        return false;
+    size_t name = (unsigned char)bytes.data[20] | (size_t)(unsigned char)bytes.data[21] << 8;
+    return name > 0 && bytes.size >= 26 + name && !bytes.data[26 + name - 1];
+}
+
+static bool is_lha (span_t bytes)
+{
+    return bytes.size > 6 && bytes.data[6] == '-';
+}
+
+#define SIGNATURE_IF(offset, bytes, format, type, also)                                                                \
     {                                                                                                                  \
-        offset, bytes, sizeof (bytes) - 1, FORMAT_##format, type                                                       \
+        offset, bytes, sizeof (bytes) - 1, FORMAT_##format, type, also                                                 \
     }
+#define SIGNATURE(offset, bytes, format, type) SIGNATURE_IF (offset, bytes, format, type, NULL)
 static const struct {
     size_t offset;
     const char *bytes;
     size_t size;
     format_t format;
     const char *media_type;
+    bool (*also) (span_t bytes); /* NULL: the signature says enough */
 } signatures[] = {
     SIGNATURE (0, "%PDF-", PDF, "application/pdf"),
     SIGNATURE (0, "PK\3\4", ARCHIVE, "application/zip"),
@@ -34,26 +77,27 @@ static const struct {
     SIGNATURE (0, "7z\xbc\xaf\x27\x1c", ARCHIVE, "application/x-7z-compressed"),
     SIGNATURE (0, "Rar!\x1a\x07", ARCHIVE, "application/vnd.rar"),
     SIGNATURE (0, "\x1f\x8b\x08", ARCHIVE, "application/gzip"),
-    SIGNATURE (0, "BZh", ARCHIVE, "application/x-bzip2"),
+    SIGNATURE_IF (0, "BZh", ARCHIVE, "application/x-bzip2", is_bzip2),
     SIGNATURE (0,
                "\xfd"
                "7zXZ\0",
                ARCHIVE, "application/x-xz"),
     SIGNATURE (0, "\x28\xb5\x2f\xfd", ARCHIVE, "application/zstd"),
     SIGNATURE (0, "\x04\x22\x4d\x18", ARCHIVE, "application/x-lz4"),
-    SIGNATURE (0, "LZIP", ARCHIVE, "application/x-lzip"),
+    SIGNATURE (0, "LZIP\0", ARCHIVE, "application/x-lzip"),
+    SIGNATURE (0, "LZIP\1", ARCHIVE, "application/x-lzip"),
     SIGNATURE (0, "\x5d\0\0", ARCHIVE, "application/x-lzma"),
     SIGNATURE (0, "\x1f\x9d", ARCHIVE, "application/x-compress"),
     SIGNATURE (257, "ustar", ARCHIVE, "application/x-tar"),
     SIGNATURE (32769, "CD001", ARCHIVE, "application/x-iso9660-image"),
-    SIGNATURE (0, "MSCF", ARCHIVE, "application/vnd.ms-cab-compressed"),
-    SIGNATURE (0, "070701", ARCHIVE, "application/x-cpio"),
-    SIGNATURE (0, "070702", ARCHIVE, "application/x-cpio"),
-    SIGNATURE (0, "070707", ARCHIVE, "application/x-cpio"),
-    SIGNATURE (0, "\xc7\x71", ARCHIVE, "application/x-cpio"),
+    SIGNATURE (0, "MSCF\0\0\0\0", ARCHIVE, "application/vnd.ms-cab-compressed"),
+    SIGNATURE_IF (0, "070701", ARCHIVE, "application/x-cpio", is_new_cpio),
+    SIGNATURE_IF (0, "070702", ARCHIVE, "application/x-cpio", is_new_cpio),
+    SIGNATURE_IF (0, "070707", ARCHIVE, "application/x-cpio", is_odc_cpio),
+    SIGNATURE_IF (0, "\xc7\x71", ARCHIVE, "application/x-cpio", is_binary_cpio),
     SIGNATURE (0, "!<arch>\n", ARCHIVE, "application/x-archive"),
-    SIGNATURE (2, "-lh", ARCHIVE, "application/x-lzh-compressed"),
-    SIGNATURE (0, "xar!", NONE, "application/x-xar"),
+    SIGNATURE_IF (2, "-lh", ARCHIVE, "application/x-lzh-compressed", is_lha),
+    SIGNATURE (0, "xar!\0", NONE, "application/x-xar"),
     SIGNATURE (0, "\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", NONE, "application/x-ole-storage"),
     SIGNATURE (0, "{\\rtf", NONE, "text/rtf"),
 };
@@ -119,7 +163,8 @@ static int detect_binary (const source_t *source, detected_t *detected, err_t *e
     span_t bytes = source->bytes;
     for (size_t i = 0; i < sizeof signatures / sizeof *signatures; i++) {
         if (bytes.size < signatures[i].offset + signatures[i].size ||
-            memcmp (bytes.data + signatures[i].offset, signatures[i].bytes, signatures[i].size) != 0)
+            memcmp (bytes.data + signatures[i].offset, signatures[i].bytes, signatures[i].size) != 0 ||
+            (signatures[i].also && !signatures[i].also (bytes)))
             continue;
         is (detected, signatures[i].format, signatures[i].media_type);
         if (strcmp (detected->media_type, "application/zip") == 0)

@@ -78,6 +78,17 @@ static void content_says_what_a_document_is (void **state)
         { SPAN_LIT ("about %PDF-1.4"), "a.txt", "text/plain" },
         { SPAN_LIT ("7z\xbc\xaf\x27\x1c\0\4"), "a.docx", "application/x-7z-compressed" },
         { SPAN_LIT ("\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\1\0\0\0\1\x08\2\0\0\0"), "a.pdf", "image/png" },
+        /* Texts that begin as archives do. */
+        { SPAN_LIT ("070707 12:00:01 the service has started, and so have all of its many workers, at last"), "a.log",
+          "text/plain" },
+        { SPAN_LIT ("070701 the first of July"), "a.txt", "text/plain" },
+        { SPAN_LIT ("\xc7\x71 is how this note in Latin-1 begins"), "a.txt", "text/plain" },
+        { SPAN_LIT ("a -lh5 switch"), "a.txt", "text/plain" },
+        { SPAN_LIT ("BZhanghai"), "a.txt", "text/plain" },
+        { SPAN_LIT ("LZIP is a format"), "a.txt", "text/plain" },
+        { SPAN_LIT ("MSCF is one, too"), "a.txt", "text/plain" },
+        { SPAN_LIT ("xar! they cried"), "a.txt", "text/plain" },
+        { SPAN_LIT ("BZh9\x17\x72\x45\x38\x50\x90\0\0\0\0"), "a.txt", "application/x-bzip2" },
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         source_t source = { rows[i].bytes, span_str (rows[i].name), SPAN_EMPTY, 0, NULL };
