@@ -256,6 +256,7 @@ void kv_memory_crash (kv_t *kv, bool power_lost)
 {
     memory_t *self = (memory_t *)kv;
     kv_drop_pending (kv);
+    self->fail_next = false;
     if (!power_lost)
         return;
     for (size_t i = self->undo_count; i-- > 0;) {

@@ -1,0 +1,297 @@
+/*  sim: the unmodified core in a world made by dice: clients that submit, cancel, delete and ask; workers that die,
+ *  stall, lie; crashes at every point of a turn, with and without the power; full disks; clocks that jump. After every
+ *  step it is checked that the core keeps its promises:
+ *
+ *      what was acknowledged exists · a task ends in one final state, and that stays · what completed is in the depot,
+ *      once, whole · what was cancelled, failed or deleted is not · progress never falls · events are numbered without
+ *      gaps, and are their owner's · no worker has more than its slots · after every misfortune all work ends
+ *
+ *  `sim --seed N --steps M` replays. Exit code 1 and a reason on stderr when a promise is broken.
+ */
+#include "tests/sim/sim.h"
+#include "base/log.h"
+#include "base/options.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define SETTLE_EVERY 4000u /* steps: then all misfortune stops until all work has ended */
+
+static const option_t table[] = {
+    { "seed", OPTION_NUMBER, "1", "N", "the same seed, the same run" },
+    { "steps", OPTION_NUMBER, "100000", "N", "how long" },
+    { "trace", OPTION_NUMBER, "0", "N", "from this step on every message is printed; 0: none is" },
+    { 0 },
+};
+
+sim_t sim;
+const char *const user_names[USERS] = { "ann", "bob", "local" };
+const char *const status_names[STATUSES] = { "?", "pending", "processing", "completed", "failed", "cancelled" };
+
+void broken (const char *format, ...)
+{
+    va_list args;
+    va_start (args, format);
+    fprintf (stderr, "sim: step %" PRIu64 ": ", sim.step);
+    vfprintf (stderr, format, args);
+    fprintf (stderr, "\n");
+    va_end (args);
+    exit (1);
+}
+
+const char *name_of (uuid_t id)
+{
+    static char text[UUID_TEXT];
+    uuid_text (id, text);
+    return text;
+}
+
+/*  --- letters --- */
+
+static void trace (const char *what, const wire_msg_t *msg)
+{
+    if (!sim.trace || sim.step < sim.trace)
+        return;
+    str_t text = STR_INIT;
+    wire_print (msg, &text);
+    fprintf (stderr, "%" PRIu64 " %s %.*s\n", sim.step, what, SPAN_ARG (str_span (&text)));
+    str_free (&text);
+}
+
+static void trace_out (const out_t *out)
+{
+    wire_msg_t msg;
+    err_t err;
+    if (!sim.trace || sim.step < sim.trace)
+        return;
+    if (out->kind == OUT_PUBLISH)
+        fprintf (stderr, "%" PRIu64 " pub %.*s\n", sim.step, SPAN_ARG (buf_span (out->frames[1])));
+    else if (out->kind <= OUT_WORKER && wire_decode (buf_span (out->frames[0]), &msg, &err) == 0)
+        trace ("out", &msg);
+}
+
+void post_letter (frames_t *letter)
+{
+    if (sim.letter_count == LETTERS_MAX)
+        broken ("%zu letters are on the way to the broker", sim.letter_count);
+    sim.letters[sim.letter_count++] = *letter;
+}
+
+static void post (void *self, frames_t *letter)
+{
+    (void)self;
+    post_letter (letter);
+}
+
+static void release_one (const out_t *out)
+{
+    trace_out (out);
+    switch (out->kind) {
+    case OUT_REPLY:
+        clients_hear_answer (out);
+        break;
+    case OUT_WORKER:
+        if (!hands_hear (sim.hands, out))
+            broken ("the broker breaks the rules of its grants");
+        break;
+    case OUT_PUBLISH:
+        clients_hear_event (out);
+        break;
+    default:
+        break;
+    }
+}
+
+/*  --- crashes --- */
+
+static void open_core (void)
+{
+    err_t err = { 0 };
+    sim.config.seed = dice_roll (&sim.dice);
+    sim.core = core_new (&sim.config, sim.kv, sim.now, sim.wall, &err);
+    if (!sim.core)
+        broken ("the core does not start: %s", err.message);
+    core_subscription (sim.core, SPAN_EMPTY, true);
+    sim.disk_full = false;
+}
+
+/*  The broker dies. What nobody answered nobody knows the end of. */
+static void crash (bool power)
+{
+    if (sim.trace)
+        fprintf (stderr, "%" PRIu64 " crash%s\n", sim.step, power ? ", power lost" : "");
+    core_destroy (&sim.core);
+    kv_memory_crash (sim.kv, power);
+    hands_broker_died (sim.hands);
+    sim.crashes++;
+    sim.cuts += power;
+    size_t kept = 0;
+    for (size_t i = 0; i < sim.letter_count; i++) /* some of what was on the way comes through to the next one */
+        if (power || dice_one_in (&sim.dice, 2) || sim.letters[i].route)
+            frames_clear (&sim.letters[i]);
+        else
+            sim.letters[kept++] = sim.letters[i];
+    sim.letter_count = kept;
+    sim.asked_count = 0;
+    for (uint32_t i = 0; i < USERS; i++) {
+        sim.seq_loose[i] = true;
+        if (power)
+            sim.seq[i] = 0; /* those who listened lost power, too */
+    }
+    for (size_t i = 0; i < sim.task_count; i++) {
+        sim.tasks[i].power_lost |= power;
+        if (power && !is_final (sim.tasks[i].final))
+            sim.tasks[i].progress = 0;
+    }
+    open_core ();
+}
+
+/*  One turn, which may end anywhere. */
+void turn (void)
+{
+    err_t err;
+    sim.turns++;
+    core_begin (sim.core, sim.now, sim.wall);
+    size_t reading = sim.letter_count ? 1 + dice_below (&sim.dice, 6) : 0;
+    if (sim.calm)
+        reading = sim.letter_count;
+    for (size_t i = 0; i < reading && sim.letter_count; i++) {
+        /* Letters of one sender keep their order; to pick another sender's first is enough disorder. */
+        frames_t letter = sim.letters[0];
+        memmove (sim.letters, sim.letters + 1, --sim.letter_count * sizeof *sim.letters);
+        trace ("in ", &letter.msg);
+        core_input (sim.core, &letter, &err);
+        frames_clear (&letter);
+    }
+    bool unlucky = !sim.calm && dice_one_in (&sim.dice, 100);
+    if (unlucky && dice_one_in (&sim.dice, 3)) {
+        crash (dice_one_in (&sim.dice, 2)); /* before the commit */
+        return;
+    }
+    core_dispatch (sim.core);
+    if (unlucky && dice_one_in (&sim.dice, 3))
+        kv_memory_fail_next_commit (sim.kv);
+    if (core_commit (sim.core, &err) == -1) {
+        crash (dice_one_in (&sim.dice, 2));
+        return;
+    }
+    out_t out;
+    for (size_t i = 0; core_outbox_take (sim.core, &out); i++) {
+        release_one (&out);
+        out_clear (&out);
+        if (unlucky && dice_one_in (&sim.dice, 4)) { /* after the commit, in the middle of what it had to say */
+            crash (dice_one_in (&sim.dice, 2));
+            return;
+        }
+    }
+}
+
+/*  --- the whole --- */
+
+void pass (uint64_t ms)
+{
+    sim.now += ms;
+    sim.wall += ms;
+}
+
+static void hire_all (void)
+{
+    for (int stage = 0; stage < STAGE_COUNT; stage++)
+        for (int i = 0; i < (stage == STAGE_STORAGE ? 1 : 2); i++)
+            hands_hire (sim.hands, (stage_t)stage, stage == STAGE_EXTRACT ? 2 : 4, sim.now);
+}
+
+static void misfortune (void)
+{
+    uuid_t gone;
+    switch (dice_below (&sim.dice, 8)) {
+    case 0:
+        hands_kill (sim.hands, sim.now, &gone);
+        if (!dice_one_in (&sim.dice, 4)) /* else only its silence tells */
+            core_worker_gone (sim.core, gone);
+        break;
+    case 1:
+        hands_stall (sim.hands, sim.now);
+        break;
+    case 2:
+        hands_drain (sim.hands, sim.now);
+        break;
+    case 3:
+    case 4:
+        hands_lie (sim.hands, sim.now);
+        break;
+    case 5:
+        sim.disk_full = !sim.disk_full;
+        core_refuse (sim.core, sim.disk_full ? ERR_DISK_FULL : ERR_NONE);
+        break;
+    case 6:
+        sim.wall += dice_below (&sim.dice, 7200000);
+        sim.wall -= dice_below (&sim.dice, 7200000);
+        break;
+    default:
+        pass (dice_below (&sim.dice, 6000));
+        break;
+    }
+}
+
+static void step (void)
+{
+    uint32_t what = dice_below (&sim.dice, 100);
+    if (what < 40)
+        hands_step (sim.hands, sim.now);
+    else if (what < 75)
+        turn ();
+    else if (what < 84)
+        pass (1 + dice_below (&sim.dice, 40));
+    else if (what < 90)
+        clients_submit ();
+    else if (what < 94)
+        clients_meddle (ASK_GET);
+    else if (what < 98)
+        clients_meddle ((ask_t)(ASK_CANCEL + dice_below (&sim.dice, ASK_RETRY)));
+    else if (dice_one_in (&sim.dice, 2))
+        misfortune ();
+}
+
+int main (int argc, char **argv)
+{
+    err_t err;
+    options_t *options = options_new (table, argc, argv, &err);
+    if (!options || options_help_wanted (options)) {
+        fprintf (stderr, "%s\n", options ? "sim [--seed N] [--steps M]" : err.message);
+        return 2;
+    }
+    uint64_t seed = options_number (options, "seed"), steps = options_number (options, "steps");
+    uint64_t trace_from = options_number (options, "trace");
+    options_destroy (&options);
+    log_init ("sim", LOG_ERROR + 1);
+    sim = (sim_t){
+        .dice = { seed }, .config = core_config_default, .trace = trace_from, .now = 1000000, .wall = 1700000000000u
+    };
+    sim.config.active_max = 16;
+    sim.letters = calloc (LETTERS_MAX, sizeof *sim.letters);
+    sim.kv = kv_memory_new (FAMILY_COUNT);
+    sim.depot = depot_new ();
+    sim.hands = hands_new (&sim.dice, sim.depot, post, NULL);
+    open_core ();
+    hire_all ();
+    for (sim.step = 1; sim.step <= steps; sim.step++) {
+        step ();
+        if (sim.step % SETTLE_EVERY == 0 || sim.step == steps)
+            check_settled ();
+    }
+    printf ("seed %" PRIu64 ": %" PRIu64 " steps, %" PRIu64 " turns, %" PRIu64 " crashes (%" PRIu64
+            " without power), %" PRIu64 " events, %" PRIu64 " tasks ended, %" PRIu64 " results checked\n",
+            seed, steps, sim.turns, sim.crashes, sim.cuts, sim.events, sim.ended, sim.results_checked);
+    hands_destroy (&sim.hands);
+    core_destroy (&sim.core);
+    kv_destroy (&sim.kv);
+    depot_destroy (&sim.depot);
+    for (size_t i = 0; i < sim.letter_count; i++)
+        frames_clear (&sim.letters[i]);
+    free (sim.letters);
+    free (sim.asked);
+    return 0;
+}
