@@ -177,15 +177,27 @@ static bool guess (span_t bytes, charset_t *found)
     return ok;
 }
 
+/*  What to decide by: the first MiB, unless it is mere ASCII: then that from the first other byte on. */
+static span_t window (span_t bytes)
+{
+    span_t first = span (bytes.data, bytes.size < LOOK_MAX ? bytes.size : LOOK_MAX);
+    size_t at = 0;
+    while (at < bytes.size && (unsigned char)bytes.data[at] < 0x80)
+        at++;
+    if (at < first.size || at == bytes.size || !looks_like_text (first) || memchr (first.data, 0x1b, first.size))
+        return first;
+    return span (bytes.data + at, bytes.size - at < LOOK_MAX ? bytes.size - at : LOOK_MAX);
+}
+
 int charset_find (span_t bytes, span_t declared, charset_t *found)
 {
-    span_t look = span (bytes.data, bytes.size < LOOK_MAX ? bytes.size : LOOK_MAX);
     *found = (charset_t){ .bom = 0 };
     for (size_t i = 0; i < sizeof marks / sizeof *marks; i++)
-        if (look.size >= marks[i].size && memcmp (look.data, marks[i].bytes, marks[i].size) == 0) {
+        if (bytes.size >= marks[i].size && memcmp (bytes.data, marks[i].bytes, marks[i].size) == 0) {
             found->bom = marks[i].size;
             return use (span_str (marks[i].name), found) ? 0 : -1;
         }
+    span_t look = window (bytes);
     bool text = looks_like_text (look);
     bool escapes = memchr (look.data ? look.data : "", 0x1b, look.size) != NULL; /* ISO-2022 is ASCII with escapes */
     if (text && !escapes && is_utf8 (look))
@@ -295,5 +307,10 @@ static int append (void *self, span_t utf8, size_t consumed)
 
 int charset_to_utf8 (span_t bytes, const charset_t *charset, str_t *text, err_t *err)
 {
-    return charset_decode (bytes, charset, append, text, err);
+    size_t from = text->size;
+    int rc = charset_decode (bytes, charset, append, text, err);
+    for (size_t at = from; at < text->size; at++)
+        if (!text->data[at])
+            text->data[at] = ' ';
+    return rc;
 }

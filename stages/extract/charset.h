@@ -13,7 +13,8 @@ typedef struct {
 } charset_t;
 
 /*  Finds the encoding: byte order mark, valid UTF-8, `declared` (may be empty), shape of UTF-16 and UTF-32, guess.
- *  0, or -1 when these bytes are no text in any. Looks at the first MiB at most. */
+ *  0, or -1 when these bytes are no text in any. Looks at one MiB at most, beginning where the
+ *  ASCII ends. */
 int charset_find (span_t bytes, span_t declared, charset_t *found);
 
 /*  The value of charset= in a media type; empty when there is none. Borrowed from the argument. */
@@ -24,7 +25,7 @@ span_t charset_of_media_type (span_t media_type);
 typedef int charset_out_fn (void *self, span_t utf8, size_t consumed);
 int charset_decode (span_t bytes, const charset_t *charset, charset_out_fn *out, void *self, err_t *err);
 
-/*  The whole in one string: appended to `text`. */
+/*  The whole in one string: appended to `text`. NULs, which end a document for those that parse it, become blanks. */
 int charset_to_utf8 (span_t bytes, const charset_t *charset, str_t *text, err_t *err);
 
 #endif

@@ -58,6 +58,29 @@ static void html_is_read_in_the_encoding_it_is_in (void **state)
             "\xd0\xb2\xd0\xbe\xd0\xb4\xd0\xb0");
 }
 
+static void a_nul_does_not_end_a_document (void **state)
+{
+    static const struct {
+        const char *name;
+        span_t before, after;
+    } rows[] = { { "a.html", SPAN_LIT ("<p>one</p>\0<p>"), SPAN_LIT ("last</p>") },
+                 { "a.html", SPAN_LIT ("<p>one\0"), SPAN_LIT ("last</p>") },
+                 { "a.xml", SPAN_LIT ("<?xml version='1.0'?><a>\0"), SPAN_LIT ("last</a>") } };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        str_t document = STR_INIT;
+        str_add (&document, rows[i].before);
+        while (document.size < 3000) /* with more NULs than one in a thousand it would be no text */
+            str_text (&document, "many words ");
+        str_add (&document, rows[i].after);
+        got_t got = { .count = 0 };
+        const char *text = text_of (&got, str_span (&document), rows[i].name);
+        if (!strstr (text, "words last"))
+            fail_msg ("row %zu ends early: '%s'", i, text);
+        got_free (&got);
+        str_free (&document);
+    }
+}
+
 static void content_says_what_a_document_is (void **state)
 {
     static const struct {
@@ -302,6 +325,7 @@ int main (void)
         cmocka_unit_test (markdown_reads_as_text_with_headings),
         cmocka_unit_test (html_reads_as_text_with_headings),
         cmocka_unit_test (html_is_read_in_the_encoding_it_is_in),
+        cmocka_unit_test (a_nul_does_not_end_a_document),
         cmocka_unit_test (content_says_what_a_document_is),
         cmocka_unit_test (bad_documents_say_why),
         cmocka_unit_test (xml_gives_its_text_and_no_entities),

@@ -59,6 +59,28 @@ static void encodings_are_found_and_decoded (void **state)
     }
 }
 
+static void an_encoding_shows_wherever_the_first_accent_is (void **state)
+{
+    static const struct {
+        const char *accents, *expected;
+    } rows[] = { { "Caf\xe9 au lait, cr\xe8me br\xfbl\xe9 et d\xe9j\xe0 vu\n", "Caf\xc3\xa9 au lait" },
+                 { "Caf\xc3\xa9 au lait\n", "Caf\xc3\xa9 au lait" } };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        str_t log = STR_INIT, text = STR_INIT;
+        while (log.size < 1500 * 1000)
+            str_format (&log, "line %zu of a log\n", log.size);
+        str_text (&log, rows[i].accents);
+        charset_t charset;
+        err_t err;
+        assert_int_equal (charset_find (str_span (&log), SPAN_EMPTY, &charset), 0);
+        assert_int_equal (charset_to_utf8 (str_span (&log), &charset, &text, &err), 0);
+        if (!strstr (text.data, rows[i].expected))
+            fail_msg ("row %zu is read as %s", i, charset.name);
+        str_free (&log);
+        str_free (&text);
+    }
+}
+
 static void a_charset_is_read_from_a_media_type (void **state)
 {
     assert_true (span_is (charset_of_media_type (SPAN_LIT ("text/plain; charset=utf-8")), "utf-8"));
@@ -168,6 +190,7 @@ int main (void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test (encodings_are_found_and_decoded),
+        cmocka_unit_test (an_encoding_shows_wherever_the_first_accent_is),
         cmocka_unit_test (a_charset_is_read_from_a_media_type),
         cmocka_unit_test (a_note_is_passed_on_uncopied),
         cmocka_unit_test (line_ends_marks_and_accents_are_put_right),
