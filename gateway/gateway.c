@@ -64,8 +64,8 @@ gateway_t *gateway_new (const gateway_config_t *config, err_t *err)
     if (!(self->broker = upstream_new (self->context, "broker", config->broker, err)) ||
         !(self->storage = upstream_new (self->context, "storage", config->query, err)) ||
         !(self->feed = feed_new (self->context, config->feed, self->user, gateway_saw_event, self, err)) ||
-        !(self->saver = saver_new (err)) || !(self->http = http_new (self, config->http, err)) ||
-        !(self->front = zmq_front_new (self, config->req, err)))
+        !(self->saver = saver_new (config->data_dir, config->disk_reserve_bytes, err)) ||
+        !(self->http = http_new (self, config->http, err)) || !(self->front = zmq_front_new (self, config->req, err)))
         goto fail;
     return self;
 fail:
@@ -147,6 +147,7 @@ static bool is_drained (gateway_t *self, bool more, uint64_t now_ms)
     if (now_ms >= self->drain_ms + DRAIN_MS) {
         upstream_give_up (self->broker, "did not answer before the gateway stopped");
         upstream_give_up (self->storage, "did not answer before the gateway stopped");
+        http_give_up (self->http);
     }
     return now_ms >= self->drain_ms + DRAIN_LAST_MS;
 }

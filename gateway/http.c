@@ -1,20 +1,16 @@
 /*  libmicrohttpd calls the handler for each request: once with the headers, then with pieces of the body, then with
  * none left. An exchange_t carries a request through that. When the answer has to come from elsewhere the connection is
  *  suspended, and resumed by the answer; the handler is then called once more and queues it.
- *
- *  Slow clients: an idle connection and a body that does not move are ended by libmicrohttpd's own timeout, which any
- *  single byte defers; a request line and headers that trickle in are ended by the deadlines kept here. So are clients
- *  that went in the middle of a body: when the end of the stream comes right behind data, libmicrohttpd takes the short
- *  read for "nothing more yet", and epoll does not tell it again.
  */
 #include "gateway/http.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "gateway/http_body.h"
+#include "gateway/http_conns.h"
 #include "gateway/http_guard.h"
 #include "gateway/http_listen.h"
+#include "gateway/http_reply.h"
 #include "gateway/linger.h"
-#include "gateway/problem.h"
 #include "gateway/streams.h"
 
 #include <stdio.h>
@@ -25,28 +21,18 @@
 
 #define CONNECTIONS      8192u
 #define CONNECTION_BYTES 65536u /* for headers and a block of the body */
-#define IDLE_S           60u
-#define HEADER_MS        10000 /* from the connection, or the request line, to the end of the headers */
-#define BETWEEN_MS       (IDLE_S * 1000 + HEADER_MS)
-#define REAP_MS          1000
-
-typedef struct conn {
-    struct conn *next, **link;
-    int fd;
-    uint64_t deadline_ms; /* 0: none */
-    bool receiving;       /* in the middle of a body */
-} conn_t;
 
 typedef struct exchange {
     request_t request; /* first: the dispatcher knows only this */
     struct exchange *next, **link;
     http_t *http;
     struct MHD_Connection *connection;
-    conn_t *conn;
+    http_conn_t *conn;
+    bool is_head;
     bool begun; /* the headers were seen */
     bool given; /* the dispatcher has it */
     bool suspended;
-    bool refused; /* a problem was answered before the body was read */
+    bool refused; /* in the middle of its body; nothing more is read */
     err_t err;    /* of the target; code ERR_NONE: none */
     http_guard_t guard;
     http_body_t body;
@@ -61,10 +47,9 @@ struct http {
     int epoll_fd;
     streams_t *streams;
     linger_set_t *lingering;
-    conn_t *conns;
+    http_conns_t conns;
     exchange_t *exchanges;
-    uint64_t reap_ms;
-    size_t in_hand; /* exchanges that were given to the dispatcher and are not answered to the last byte */
+    size_t in_hand; /* exchanges that were begun and are not answered to the last byte */
     bool resumed;   /* the daemon has something to do at once */
     bool draining;
 };
@@ -81,36 +66,14 @@ static enum MHD_Result queue (exchange_t *self)
     return result;
 }
 
-static void drop_buf (void *arg)
+static void suspend (exchange_t *self)
 {
-    buf_t *buf = arg;
-    buf_unref (&buf);
+    self->suspended = true;
+    MHD_suspend_connection (self->connection);
 }
 
-static struct MHD_Response *make_response (const reply_t *reply)
+static void resume (exchange_t *self)
 {
-    struct MHD_Response *response;
-    if (reply->fd >= 0)
-        response = MHD_create_response_from_fd64 (reply->fd_bytes, reply->fd);
-    else
-        response = MHD_create_response_from_buffer_with_free_callback_cls (
-            buf_size (reply->body), reply->body ? buf_bytes (reply->body) : "", drop_buf, buf_ref (reply->body));
-    if (!response)
-        abort ();
-    if (reply->media_type)
-        MHD_add_response_header (response, "Content-Type", reply->media_type);
-    for (size_t i = 0; i < reply->header_count; i++) {
-        char value[1024]; /* libmicrohttpd wants a C string; what is no header value is left out */
-        snprintf (value, sizeof value, "%.*s", SPAN_ARG (reply->headers[i].value));
-        MHD_add_response_header (response, reply->headers[i].name, value);
-    }
-    return response;
-}
-
-static void set_response (exchange_t *self, struct MHD_Response *response, int status)
-{
-    self->response = response;
-    self->status = status;
     if (!self->suspended)
         return;
     self->suspended = false;
@@ -118,19 +81,38 @@ static void set_response (exchange_t *self, struct MHD_Response *response, int s
     MHD_resume_connection (self->connection);
 }
 
+static void set_response (exchange_t *self, struct MHD_Response *response, int status)
+{
+    self->response = response;
+    self->status = status;
+    resume (self);
+}
+
 static void answer (request_t *request, const reply_t *reply)
 {
     exchange_t *self = (exchange_t *)request;
-    set_response (self, make_response (reply), reply->status);
+    set_response (self, http_reply_response (reply), reply->status);
 }
 
 static void stream (request_t *request)
 {
     exchange_t *self = (exchange_t *)request;
-    set_response (self,
-                  streams_open (self->http->streams, self->connection, args_id (&request->args, ARG_TASK),
-                                request->headers[HEADER_LAST_EVENT_ID]),
-                  200);
+    struct MHD_Response *response =
+        self->is_head ? streams_head ()
+                      : streams_open (self->http->streams, self->connection, args_id (&request->args, ARG_TASK),
+                                      request->headers[HEADER_LAST_EVENT_ID]);
+    http_reply_header (response, "X-Request-Id", request->headers[HEADER_REQUEST_ID]);
+    set_response (self, response, 200);
+}
+
+/*  The disk has caught up: the body goes on. */
+static void more (request_t *request)
+{
+    exchange_t *self = (exchange_t *)request;
+    if (!self->suspended)
+        return;
+    http_conn_body (self->conn, clock_mono_ms ());
+    resume (self);
 }
 
 /*  --- requests --- */
@@ -157,11 +139,11 @@ static int check (exchange_t *self, const char *method)
     request_t *request = &self->request;
     const http_guard_t *guard = &self->guard;
     err_t err;
+    take_headers (self);
     if (self->err.code != ERR_NONE || http_guard_check (&self->guard, self->connection, &self->err) == -1) {
         request_problem_err (request, &self->err);
         return -1;
     }
-    take_headers (self);
     request->method = method_parse (span_str (method));
     if (dispatch_begin (request) == -1)
         return -1;
@@ -184,11 +166,13 @@ static int check (exchange_t *self, const char *method)
 static enum MHD_Result begin (exchange_t *self, const char *method)
 {
     self->begun = true;
-    self->conn->deadline_ms = 0;
+    self->http->in_hand++;
+    self->is_head = strcmp (method, "HEAD") == 0;
     if (check (self, method) == 0) {
-        self->conn->receiving = true;
+        http_conn_body (self->conn, clock_mono_ms ());
         return MHD_YES;
     }
+    http_conn_answer (self->conn);
     /* What follows of this request is not read, and after broken framing nobody knows where the next one begins. */
     if (!self->guard.is_chunked && !self->guard.length && self->err.code == ERR_NONE)
         return MHD_YES; /* the next call queues the answer, and the connection lives on */
@@ -201,16 +185,12 @@ static enum MHD_Result begin (exchange_t *self, const char *method)
  *  was refused: so the answer is written past it, and the connection closed. */
 static enum MHD_Result refuse (exchange_t *self, const err_t *err)
 {
-    str_t body = STR_INIT, text = STR_INIT;
-    problem_write (&body, err->code, 0, span_str (err->message));
-    str_format (&text,
-                "HTTP/1.1 %d Refused\r\nContent-Type: %s\r\nContent-Length: %zu\r\nConnection: close\r\n%s\r\n%.*s",
-                err_status (err->code), PROBLEM_MEDIA_TYPE, body.size,
-                err_status (err->code) == 503 ? "Retry-After: 1\r\n" : "", SPAN_ARG (str_span (&body)));
+    str_t text = STR_INIT;
+    http_reply_refusal (&text, err, self->request.headers[HEADER_REQUEST_ID]);
     ssize_t sent = send (self->conn->fd, text.data, text.size, MSG_DONTWAIT | MSG_NOSIGNAL);
     (void)sent; /* a client that takes nothing gets nothing */
     linger_add (self->http->lingering, self->conn->fd, clock_mono_ms ());
-    str_free (&body);
+    self->refused = true;
     str_free (&text);
     return MHD_NO;
 }
@@ -218,13 +198,11 @@ static enum MHD_Result refuse (exchange_t *self, const err_t *err)
 static enum MHD_Result end (exchange_t *self)
 {
     self->given = true;
-    self->http->in_hand++;
-    self->conn->receiving = false;
+    http_conn_answer (self->conn);
     http_body_end (&self->body);
     if (self->response)
         return queue (self);
-    self->suspended = true;
-    MHD_suspend_connection (self->connection);
+    suspend (self);
     return MHD_YES;
 }
 
@@ -237,10 +215,18 @@ static enum MHD_Result handle (void *arg, struct MHD_Connection *connection, con
         return begin (self, method);
     if (self->response)
         return queue (self);
+    if (self->refused)
+        return MHD_NO;
     if (self->given)
         return MHD_YES;
     if (!*size)
         return end (self);
+    if (http_body_is_full (&self->body)) {
+        http_conn_pause (self->conn);
+        suspend (self);
+        return MHD_YES;
+    }
+    http_conn_got (self->conn, *size);
     if (http_body_add (&self->body, span (data, *size), &err) == -1)
         return refuse (self, &err);
     *size = 0;
@@ -262,12 +248,16 @@ static void *start (void *arg, const char *target, struct MHD_Connection *connec
     http->exchanges = self;
     self->connection = connection;
     self->conn = MHD_get_connection_info (connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
-    self->conn->deadline_ms = clock_mono_ms () + HEADER_MS;
+    http_conn_headers (self->conn, clock_mono_ms ());
     self->request.gateway = http->gateway;
     self->request.answer = answer;
     self->request.stream = stream;
+    self->request.more = more;
     self->request.takes_forms = true;
-    request_target (&self->request, span_str (target), &self->err);
+    if (strpbrk (target, " \t"))
+        err_set (&self->err, ERR_MALFORMED, "the request line has a blank too many: in a path it is written %%20");
+    else
+        request_target (&self->request, span_str (target), &self->err);
     return self;
 }
 
@@ -278,12 +268,11 @@ static void completed (void *arg, struct MHD_Connection *connection, void **exch
     *exchange_p = NULL;
     if (!self)
         return;
-    self->conn->deadline_ms = clock_mono_ms () + BETWEEN_MS;
-    self->conn->receiving = false;
+    http_conn_between (self->conn, clock_mono_ms ());
     *self->link = self->next;
     if (self->next)
         self->next->link = self->link;
-    if (self->given)
+    if (self->begun)
         self->http->in_hand--;
     if (self->response)
         MHD_destroy_response (self->response);
@@ -298,45 +287,14 @@ static void connection_changed (void *arg, struct MHD_Connection *connection, vo
                                 enum MHD_ConnectionNotificationCode code)
 {
     http_t *http = arg;
-    conn_t *self = *conn_p;
+    http_conn_t *self = *conn_p;
     if (code == MHD_CONNECTION_NOTIFY_STARTED) {
-        self = calloc (1, sizeof *self);
-        if (!self)
-            abort ();
-        self->fd = MHD_get_connection_info (connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
-        self->deadline_ms = clock_mono_ms () + HEADER_MS;
-        self->next = http->conns;
-        self->link = &http->conns;
-        if (self->next)
-            self->next->link = &self->next;
-        http->conns = self;
-        *conn_p = self;
-    } else if (self) {
-        *self->link = self->next;
-        if (self->next)
-            self->next->link = self->link;
-        *conn_p = NULL;
-        free (self);
-    }
-}
-
-static bool is_gone (const conn_t *conn)
-{
-    char byte;
-    return conn->receiving && recv (conn->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
-}
-
-static void reap (http_t *self, uint64_t now_ms)
-{
-    if (now_ms < self->reap_ms)
+        int fd = MHD_get_connection_info (connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
+        *conn_p = http_conn_new (&http->conns, fd, clock_mono_ms ());
         return;
-    self->reap_ms = now_ms + REAP_MS;
-    for (conn_t *conn = self->conns; conn; conn = conn->next)
-        if ((conn->deadline_ms && now_ms >= conn->deadline_ms) || is_gone (conn)) {
-            shutdown (conn->fd, SHUT_RDWR);
-            conn->deadline_ms = 0;
-            conn->receiving = false;
-        }
+    }
+    http_conn_destroy (&self);
+    *conn_p = NULL;
 }
 
 static void log_line (void *arg, const char *format, va_list args)
@@ -373,13 +331,13 @@ http_t *http_new (gateway_t *gateway, const char *address, err_t *err)
         err_set (err, ERR_IO, "cannot make a poll set");
         goto fail;
     }
-    self->daemon =
-        MHD_start_daemon (MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL, handle, self,
-                          MHD_OPTION_LISTEN_SOCKET, self->listen.fd, MHD_OPTION_CONNECTION_LIMIT, CONNECTIONS,
-                          MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_BYTES, MHD_OPTION_CONNECTION_TIMEOUT,
-                          IDLE_S, MHD_OPTION_NOTIFY_COMPLETED, completed, self, MHD_OPTION_NOTIFY_CONNECTION,
-                          connection_changed, self, MHD_OPTION_URI_LOG_CALLBACK, start, self,
-                          MHD_OPTION_EXTERNAL_LOGGER, log_line, NULL, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_END);
+    self->daemon = MHD_start_daemon (
+        MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL, handle, self,
+        MHD_OPTION_LISTEN_SOCKET, self->listen.fd, MHD_OPTION_CONNECTION_LIMIT, CONNECTIONS,
+        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_BYTES, MHD_OPTION_CONNECTION_TIMEOUT, HTTP_IDLE_S,
+        MHD_OPTION_NOTIFY_COMPLETED, completed, self, MHD_OPTION_NOTIFY_CONNECTION, connection_changed, self,
+        MHD_OPTION_URI_LOG_CALLBACK, start, self, MHD_OPTION_EXTERNAL_LOGGER, log_line, NULL,
+        MHD_OPTION_STRICT_FOR_CLIENT, 0 /* the guard is, with better answers */, MHD_OPTION_END);
     if (!self->daemon) {
         err_set (err, ERR_IO, "cannot start the HTTP server");
         goto fail;
@@ -428,9 +386,20 @@ void http_drain (http_t *self)
         close (fd);
 }
 
+void http_give_up (http_t *self)
+{
+    err_t err;
+    err_set (&err, ERR_DRAINING, "the gateway stops and does not wait for the rest of the body");
+    for (exchange_t *exchange = self->exchanges; exchange; exchange = exchange->next)
+        if (exchange->begun && !exchange->given && !exchange->refused && !exchange->response) {
+            refuse (exchange, &err);
+            resume (exchange); /* and it is closed with what comes next */
+        }
+}
+
 size_t http_in_hand (const http_t *self)
 {
-    return self->in_hand;
+    return self->in_hand + linger_count (self->lingering);
 }
 
 void http_items (const http_t *self, zmq_pollitem_t items[HTTP_ITEMS])
@@ -448,7 +417,7 @@ static uint64_t daemon_deadline (const http_t *self, uint64_t now_ms)
 
 void http_turn (http_t *self, const zmq_pollitem_t items[HTTP_ITEMS], uint64_t now_ms)
 {
-    reap (self, now_ms);
+    http_conns_turn (&self->conns, now_ms);
     self->resumed |= streams_turn (self->streams, now_ms);
     if (self->resumed || items[0].revents || daemon_deadline (self, now_ms) <= now_ms) {
         self->resumed = false;
@@ -459,7 +428,7 @@ void http_turn (http_t *self, const zmq_pollitem_t items[HTTP_ITEMS], uint64_t n
 
 uint64_t http_deadline (const http_t *self, uint64_t now_ms)
 {
-    uint64_t times[] = { self->resumed ? now_ms : UINT64_MAX, self->conns ? self->reap_ms : UINT64_MAX,
+    uint64_t times[] = { self->resumed ? now_ms : UINT64_MAX, http_conns_deadline (&self->conns),
                          daemon_deadline (self, now_ms), streams_deadline (self->streams),
                          linger_deadline (self->lingering) };
     uint64_t soonest = UINT64_MAX;

@@ -13,6 +13,8 @@ const char *http_url (const http_t *self); /* "http://127.0.0.1:8750" */
 
 /*  Stops accepting; streams say goodbye, and every answer closes its connection. */
 void http_drain (http_t *self);
+/*  Refuses the requests whose body is still on its way. */
+void http_give_up (http_t *self);
 size_t http_in_hand (const http_t *self); /* requests whose answer has not left yet, streams included */
 
 /*  For the loop. */

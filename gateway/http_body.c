@@ -1,4 +1,5 @@
 #include "gateway/http_body.h"
+#include "gateway/upload.h"
 
 #define FORM_BUFFER   32768u
 #define FORM_OVERHEAD (256u << 10) /* boundaries, part headers and fields around a document */
@@ -31,10 +32,10 @@ static int add_file (http_body_t *self, const char *filename, const char *media_
             return -1;
         dispatch_media_type (self->request, span_str (media_type));
         self->has_file = true;
-    } else if (offset == 0 && (upload_size (self->upload) || self->file_done || !filename ||
+    } else if (offset == 0 && (upload_size (self->request->upload) || self->file_done || !filename ||
                                !span_is (str_span (&self->request->filename), filename)))
         return err_set (&self->err, ERR_INVALID_VALUE, "field 'file' is given twice: one document a request");
-    return upload_add (self->upload, bytes, &self->err);
+    return upload_add (self->request->upload, bytes, &self->err);
 }
 
 /*  A part whose first bytes have not arrived yet is announced empty, and then begun once more with them. */
@@ -90,7 +91,7 @@ int http_body_start (http_body_t *self, request_t *request, struct MHD_Connectio
     self->request = request;
     if (request->route->body != BODY_UPLOAD)
         return 0;
-    self->upload = upload_new (request->gateway);
+    request->upload = upload_new (request);
     if (!dispatch_is_form (request))
         return 0;
     if (check_boundary (request->headers[HEADER_CONTENT_TYPE], err) == -1)
@@ -117,11 +118,16 @@ int http_body_add (http_body_t *self, span_t bytes, err_t *err)
                         (unsigned long long)http_body_max (self->request));
     if (self->form)
         return MHD_post_process (self->form, bytes.data, bytes.size) == MHD_YES ? 0 : form_error (self, err);
-    if (self->upload)
-        return upload_add (self->upload, bytes, err);
+    if (self->request->upload)
+        return upload_add (self->request->upload, bytes, err);
     if (self->request->route->body == BODY_JSON)
         str_add (&self->text, bytes);
     return 0;
+}
+
+bool http_body_is_full (const http_body_t *self)
+{
+    return self->request->upload && upload_is_full (self->request->upload);
 }
 
 static int end_form (http_body_t *self, err_t *err)
@@ -142,8 +148,8 @@ void http_body_end (http_body_t *self)
         request_problem_err (self->request, &err);
         return;
     }
-    if (self->upload) {
-        upload_finish (&self->upload, self->request);
+    if (self->request->upload) {
+        upload_finish (self->request->upload);
         return;
     }
     self->request->body = str_span (&self->text);
@@ -154,7 +160,8 @@ void http_body_free (http_body_t *self)
 {
     if (self->form)
         MHD_destroy_post_processor (self->form);
-    upload_destroy (&self->upload);
+    if (self->request)
+        upload_destroy (&self->request->upload);
     str_free (&self->text);
     str_free (&self->field);
 }

@@ -3,15 +3,13 @@
 #define GATEWAY_HTTP_BODY_H
 
 #include "gateway/dispatch.h"
-#include "gateway/upload.h"
 
 #include <microhttpd.h>
 
 typedef struct {
     request_t *request;
     uint64_t size;
-    str_t text;       /* JSON, or the value of the form field at hand */
-    upload_t *upload; /* NULL: it is no upload */
+    str_t text; /* JSON, or the value of the form field at hand */
     struct MHD_PostProcessor *form;
     str_t field; /* name of the form field at hand; empty: none */
     bool has_file;
@@ -23,6 +21,8 @@ typedef struct {
 int http_body_start (http_body_t *self, request_t *request, struct MHD_Connection *connection, err_t *err);
 /*  More of it. -1 with ERR_BODY_TOO_LARGE, or what else went wrong with the part at hand. */
 int http_body_add (http_body_t *self, span_t bytes, err_t *err);
+/*  Nothing should be added until the request's `more` is called. */
+bool http_body_is_full (const http_body_t *self);
 /*  All is there: runs the request, or answers it with the problem. */
 void http_body_end (http_body_t *self);
 void http_body_free (http_body_t *self);

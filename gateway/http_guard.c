@@ -54,6 +54,8 @@ int http_guard_verdict (const http_guard_t *self, err_t *err)
 {
     if (self->bad_name)
         return err_set (err, ERR_MALFORMED, "a header name has a blank or control character");
+    if (self->is_folded)
+        return err_set (err, ERR_MALFORMED, "a header goes on in the next line: write it in one");
     if (self->bad_length)
         return err_set (err, ERR_MALFORMED, "Content-Length must be given once, as a number");
     if (self->encodings > 1 || self->bad_encoding)
@@ -71,7 +73,13 @@ int http_guard_verdict (const http_guard_t *self, err_t *err)
 static enum MHD_Result each (void *arg, enum MHD_ValueKind kind, const char *name, size_t name_size, const char *value,
                              size_t value_size)
 {
-    http_guard_header (arg, span (name, name_size), span (value, value_size));
+    /* A continuation line is appended to the header's name, which then lies in another block. */
+    const char *end = name + name_size;
+    while (value && end < value && strchr (" \t", *end)) /* the colon was overwritten by a NUL */
+        end++;
+    http_guard_t *self = arg;
+    self->is_folded = self->is_folded || (value && end != value);
+    http_guard_header (self, span (name, name_size), span (value, value_size));
     return MHD_YES;
 }
 

@@ -2,9 +2,10 @@
  *
  *  A request whose length can be read in two ways can smuggle a second one past a proxy, so such framing is refused:
  *  more than one Content-Length or one that is no number, a Content-Length next to a Transfer-Encoding, an encoding
- *  other than chunked, a header name with a blank or control character (as in `Content-Length :`), anything but exactly
- *  one Host. And because a loopback listener trusts whoever reaches it, Host and Origin must name the loopback too:
- *  otherwise any web page could have its visitor's browser talk to us (DNS rebinding).
+ *  other than chunked, a header name with a blank or control character (as in `Content-Length :`), a header that goes
+ * on in the next line, anything but exactly one Host. And because a loopback listener trusts whoever reaches it, Host
+ * and Origin must name the loopback too: otherwise any web page could have its visitor's browser talk to us (DNS
+ * rebinding).
  */
 #ifndef GATEWAY_HTTP_GUARD_H
 #define GATEWAY_HTTP_GUARD_H
@@ -21,7 +22,7 @@ typedef struct {
     uint64_t length;
     /* while reading */
     int hosts, encodings;
-    bool bad_name, bad_length, bad_encoding, bad_host, bad_origin;
+    bool is_folded, bad_name, bad_length, bad_encoding, bad_host, bad_origin;
 } http_guard_t;
 
 /*  Notes one header; for http_guard_check and tests. */

@@ -75,6 +75,11 @@ void linger_add (linger_set_t *self, int fd, uint64_t now_ms)
         end (self, lingerer);
 }
 
+size_t linger_count (const linger_set_t *self)
+{
+    return (size_t)self->used;
+}
+
 int linger_fd (const linger_set_t *self)
 {
     return self->epoll_fd;

@@ -8,6 +8,7 @@
 #define GATEWAY_LINGER_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 typedef struct linger_set linger_set_t;
@@ -17,6 +18,8 @@ void linger_destroy (linger_set_t **self_p);
 
 /*  Duplicates `fd`; when that is not possible or there are too many, nothing happens. */
 void linger_add (linger_set_t *self, int fd, uint64_t now_ms);
+
+size_t linger_count (const linger_set_t *self);
 
 int linger_fd (const linger_set_t *self); /* poll for reading */
 void linger_turn (linger_set_t *self, uint64_t now_ms);

@@ -56,13 +56,16 @@ typedef struct {
 
 typedef struct request request_t;
 typedef struct gateway gateway_t;
+typedef struct upload upload_t;
 typedef void request_answer_fn (request_t *self, const reply_t *reply);
 typedef void request_stream_fn (request_t *self); /* answers with server-sent events */
+typedef void request_more_fn (request_t *self);   /* more of the body can be taken */
 
 struct request {
     gateway_t *gateway;
     request_answer_fn *answer;
     request_stream_fn *stream; /* NULL: the transport cannot carry an endless answer */
+    request_more_fn *more;     /* NULL: the transport has the whole body at once */
     bool takes_forms;          /* the transport reads multipart/form-data */
 
     /* what was asked */
@@ -77,6 +80,7 @@ struct request {
 
     /* what came with it */
     span_t body;      /* JSON, or empty */
+    upload_t *upload; /* document on its way in; NULL: none. The transport destroys it, with the answer at the latest */
     str_t filename;   /* of an upload, decoded */
     str_t media_type; /* of an upload, as declared; may be empty */
     buf_t *bytes;     /* of an upload that travels on; NULL when it is in its blob file */

@@ -6,27 +6,34 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-typedef struct job {
-    struct job *next;
+typedef enum { STEP_ADD, STEP_COMMIT, STEP_DROP } step_t;
+
+/*  While busy it is the thread's, but for `done`, `owner` and `busy`. */
+struct save {
+    save_t *next;
+    saver_t *saver;
+    save_done_fn *done; /* NULL: nobody waits for it any more */
+    void *owner;
+    bool busy;
+    step_t step;
     blob_writer_t *writer;
     buf_t *bytes;
     span_t user;
-    saver_done_fn *done;
-    void *owner;
     hash_t hash;
     int rc;
     err_t err;
-} job_t;
+};
 
 typedef struct {
-    job_t *head, **tail;
+    save_t *head, **tail;
 } queue_t;
 
 struct saver {
+    const char *data_dir;
+    uint64_t reserve_bytes;
     pthread_t thread;
     bool running;
     int event_fd;
-    size_t pending; /* of the loop's thread */
     pthread_mutex_t lock;
     pthread_cond_t wake;
     /* under the lock */
@@ -34,36 +41,50 @@ struct saver {
     bool stop;
 };
 
-static void push (queue_t *queue, job_t *job)
+static void push (queue_t *queue, save_t *save)
 {
-    job->next = NULL;
-    *queue->tail = job;
-    queue->tail = &job->next;
+    save->next = NULL;
+    *queue->tail = save;
+    queue->tail = &save->next;
 }
 
-static job_t *pop (queue_t *queue)
+static save_t *pop (queue_t *queue)
 {
-    job_t *job = queue->head;
-    if (job && !(queue->head = job->next))
+    save_t *save = queue->head;
+    if (save && !(queue->head = save->next))
         queue->tail = &queue->head;
-    return job;
+    return save;
 }
 
-static void free_job (job_t *job)
+static void free_save (save_t *save)
 {
-    blob_writer_destroy (&job->writer);
-    buf_unref (&job->bytes);
-    free (job);
+    blob_writer_destroy (&save->writer);
+    buf_unref (&save->bytes);
+    free (save);
 }
 
-static void save (job_t *job)
+/*  --- on the thread --- */
+
+static int add (save_t *save)
 {
-    if (job->bytes)
-        job->rc = blob_writer_add (job->writer, buf_span (job->bytes), &job->err);
-    if (job->rc == 0) {
-        job->hash = blob_writer_hash (job->writer);
-        job->rc = blob_writer_commit (job->writer, job->user, &job->err);
-    }
+    if (!save->writer)
+        save->writer = blob_writer_new (save->saver->data_dir, save->saver->reserve_bytes, &save->err);
+    int rc = save->writer ? blob_writer_add (save->writer, buf_span (save->bytes), &save->err) : -1;
+    buf_unref (&save->bytes);
+    return rc;
+}
+
+static int commit (save_t *save)
+{
+    save->hash = blob_writer_hash (save->writer);
+    return blob_writer_commit (save->writer, save->user, &save->err);
+}
+
+static void take_step (save_t *save)
+{
+    save->rc = save->step == STEP_ADD ? add (save) : save->step == STEP_COMMIT ? commit (save) : 0;
+    if (save->rc == -1 || save->step != STEP_ADD)
+        blob_writer_destroy (&save->writer);
 }
 
 static void *work (void *arg)
@@ -71,17 +92,17 @@ static void *work (void *arg)
     saver_t *self = arg;
     pthread_mutex_lock (&self->lock);
     for (;;) {
-        job_t *job = self->stop ? NULL : pop (&self->todo);
-        if (!job) {
+        save_t *save = self->stop ? NULL : pop (&self->todo);
+        if (!save) {
             if (self->stop)
                 break;
             pthread_cond_wait (&self->wake, &self->lock);
             continue;
         }
         pthread_mutex_unlock (&self->lock);
-        save (job);
+        take_step (save);
         pthread_mutex_lock (&self->lock);
-        push (&self->ready, job);
+        push (&self->ready, save);
         uint64_t one = 1;
         ssize_t written = write (self->event_fd, &one, sizeof one);
         (void)written; /* can only fail when the counter is full, and then it is readable anyway */
@@ -90,11 +111,15 @@ static void *work (void *arg)
     return NULL;
 }
 
-saver_t *saver_new (err_t *err)
+/*  --- on the loop --- */
+
+saver_t *saver_new (const char *data_dir, uint64_t reserve_bytes, err_t *err)
 {
     saver_t *self = calloc (1, sizeof *self);
     if (!self)
         abort ();
+    self->data_dir = data_dir;
+    self->reserve_bytes = reserve_bytes;
     self->todo.tail = &self->todo.head;
     self->ready.tail = &self->ready.head;
     pthread_mutex_init (&self->lock, NULL);
@@ -122,9 +147,9 @@ void saver_destroy (saver_t **self_p)
     pthread_mutex_unlock (&self->lock);
     if (self->running)
         pthread_join (self->thread, NULL);
-    job_t *job;
-    while ((job = pop (&self->todo)) || (job = pop (&self->ready)))
-        free_job (job);
+    save_t *save;
+    while ((save = pop (&self->todo)) || (save = pop (&self->ready)))
+        free_save (save);
     pthread_cond_destroy (&self->wake);
     pthread_mutex_destroy (&self->lock);
     if (self->event_fd != -1)
@@ -132,21 +157,68 @@ void saver_destroy (saver_t **self_p)
     free (self);
 }
 
-void saver_save (saver_t *self, blob_writer_t *writer, buf_t *bytes, span_t user, saver_done_fn *done, void *owner)
+save_t *save_new (saver_t *saver, save_done_fn *done, void *owner)
 {
-    job_t *job = calloc (1, sizeof *job);
-    if (!job)
+    save_t *self = calloc (1, sizeof *self);
+    if (!self)
         abort ();
-    job->writer = writer;
-    job->bytes = buf_ref (bytes);
-    job->user = user;
-    job->done = done;
-    job->owner = owner;
-    self->pending++;
-    pthread_mutex_lock (&self->lock);
-    push (&self->todo, job);
-    pthread_cond_signal (&self->wake);
-    pthread_mutex_unlock (&self->lock);
+    self->saver = saver;
+    self->done = done;
+    self->owner = owner;
+    return self;
+}
+
+static void begin (save_t *self, step_t step)
+{
+    saver_t *saver = self->saver;
+    self->busy = true;
+    self->step = step;
+    pthread_mutex_lock (&saver->lock);
+    push (&saver->todo, self);
+    pthread_cond_signal (&saver->wake);
+    pthread_mutex_unlock (&saver->lock);
+}
+
+/*  Closing and removing a large file takes the disk's time, too. */
+static void drop (save_t *self)
+{
+    if (self->writer)
+        begin (self, STEP_DROP);
+    else
+        free_save (self);
+}
+
+void save_destroy (save_t **self_p)
+{
+    save_t *self = *self_p;
+    *self_p = NULL;
+    if (!self)
+        return;
+    self->done = NULL;
+    if (!self->busy)
+        drop (self);
+}
+
+void save_add (save_t *self, buf_t *bytes)
+{
+    self->bytes = buf_ref (bytes);
+    begin (self, STEP_ADD);
+}
+
+void save_commit (save_t *self, span_t user)
+{
+    self->user = user;
+    begin (self, STEP_COMMIT);
+}
+
+bool save_is_busy (const save_t *self)
+{
+    return self->busy;
+}
+
+hash_t save_hash (const save_t *self)
+{
+    return self->hash;
 }
 
 int saver_fd (const saver_t *self)
@@ -161,17 +233,14 @@ void saver_turn (saver_t *self)
         return;
     for (;;) {
         pthread_mutex_lock (&self->lock);
-        job_t *job = pop (&self->ready);
+        save_t *save = pop (&self->ready);
         pthread_mutex_unlock (&self->lock);
-        if (!job)
+        if (!save)
             return;
-        self->pending--;
-        job->done (job->owner, job->hash, job->rc == 0 ? NULL : &job->err);
-        free_job (job);
+        save->busy = false;
+        if (save->done)
+            save->done (save->owner, save->rc == 0 ? NULL : &save->err);
+        else
+            drop (save);
     }
-}
-
-size_t saver_pending (const saver_t *self)
-{
-    return self->pending;
 }

@@ -164,6 +164,21 @@ static void find_place (stream_t *self, span_t last_id)
     }
 }
 
+static void add_headers (struct MHD_Response *response)
+{
+    if (!response)
+        abort ();
+    MHD_add_response_header (response, "Content-Type", "text/event-stream");
+    MHD_add_response_header (response, "Cache-Control", "no-store");
+}
+
+struct MHD_Response *streams_head (void)
+{
+    struct MHD_Response *response = MHD_create_response_from_buffer (0, NULL, MHD_RESPMEM_PERSISTENT);
+    add_headers (response);
+    return response;
+}
+
 struct MHD_Response *streams_open (streams_t *self, struct MHD_Connection *connection, uuid_t task, span_t last_id)
 {
     stream_t *stream = calloc (1, sizeof *stream);
@@ -190,10 +205,7 @@ struct MHD_Response *streams_open (streams_t *self, struct MHD_Connection *conne
         self->beat_ms = now + BEAT_MS;
     struct MHD_Response *response =
         MHD_create_response_from_callback (MHD_SIZE_UNKNOWN, BLOCK_BYTES, read_stream, stream, free_stream);
-    if (!response)
-        abort ();
-    MHD_add_response_header (response, "Content-Type", "text/event-stream");
-    MHD_add_response_header (response, "Cache-Control", "no-store");
+    add_headers (response);
     return response;
 }
 

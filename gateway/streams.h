@@ -18,6 +18,9 @@ void streams_abandon (streams_t *self);
  *  Caller queues and destroys it. */
 struct MHD_Response *streams_open (streams_t *self, struct MHD_Connection *connection, uuid_t task, span_t last_id);
 
+/*  What a HEAD gets instead: the headers. Caller queues and destroys it. */
+struct MHD_Response *streams_head (void);
+
 /*  Wakes who has news or was silent for long, cuts who is too slow. True: connections were resumed. */
 bool streams_turn (streams_t *self, uint64_t now_ms);
 uint64_t streams_deadline (const streams_t *self);

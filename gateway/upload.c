@@ -1,21 +1,26 @@
+/*  What has come is collected into blocks; one block is at the saver while the next one fills. */
 #include "gateway/upload.h"
 #include "gateway/dispatch.h"
 
 #include <stdlib.h>
 
+#define BLOCK_BYTES BLOB_INLINE_MAX
+
 struct upload {
-    gateway_t *gateway;
+    request_t *request;
     uint64_t size;
-    str_t memory;          /* until there is a file */
-    blob_writer_t *writer; /* NULL: all is in memory */
+    str_t memory; /* what is not at the saver yet */
+    save_t *save; /* NULL: all is in memory */
+    bool finishing, committed;
+    err_t err; /* of the saver; code ERR_NONE: none */
 };
 
-upload_t *upload_new (gateway_t *gateway)
+upload_t *upload_new (request_t *request)
 {
     upload_t *self = calloc (1, sizeof *self);
     if (!self)
         abort ();
-    self->gateway = gateway;
+    self->request = request;
     return self;
 }
 
@@ -26,7 +31,7 @@ void upload_destroy (upload_t **self_p)
     if (!self)
         return;
     str_free (&self->memory);
-    blob_writer_destroy (&self->writer);
+    save_destroy (&self->save);
     free (self);
 }
 
@@ -36,41 +41,6 @@ static int too_large (const gateway_t *gateway, err_t *err)
                     (unsigned long long)gateway->config.upload_max);
 }
 
-int upload_add (upload_t *self, span_t bytes, err_t *err)
-{
-    self->size += bytes.size;
-    if (self->size > self->gateway->config.upload_max)
-        return too_large (self->gateway, err);
-    if (!self->writer && self->size <= BLOB_INLINE_MAX) {
-        str_add (&self->memory, bytes);
-        return 0;
-    }
-    if (!self->writer) {
-        self->writer = blob_writer_new (self->gateway->config.data_dir, self->gateway->config.disk_reserve_bytes, err);
-        if (!self->writer || blob_writer_add (self->writer, str_span (&self->memory), err) == -1)
-            return -1;
-        str_free (&self->memory);
-    }
-    return blob_writer_add (self->writer, bytes, err);
-}
-
-uint64_t upload_size (const upload_t *self)
-{
-    return self->size;
-}
-
-static void saved (void *owner, hash_t hash, const err_t *err)
-{
-    request_t *request = owner;
-    if (err) {
-        request_problem_err (request, err);
-        return;
-    }
-    request->in_file = true;
-    request->hash = hash;
-    dispatch_run (request);
-}
-
 static void run_with (request_t *request, buf_t *bytes)
 {
     request->bytes = bytes;
@@ -78,30 +48,92 @@ static void run_with (request_t *request, buf_t *bytes)
     dispatch_run (request);
 }
 
-void upload_finish (upload_t **self_p, request_t *request)
+static buf_t *take_memory (upload_t *self)
 {
-    upload_t *self = *self_p;
-    gateway_t *gateway = self->gateway;
-    request->byte_count = self->size;
-    if (self->writer) {
-        saver_save (gateway->saver, self->writer, NULL, gateway->user, saved, request);
-        self->writer = NULL;
-        upload_destroy (self_p);
-        return;
-    }
     buf_t *bytes = buf_take (self->memory.data, self->memory.size);
     self->memory = (str_t)STR_INIT;
-    upload_destroy (self_p);
-    run_with (request, bytes);
+    return bytes;
+}
+
+static void write_block (upload_t *self)
+{
+    buf_t *bytes = take_memory (self);
+    save_add (self->save, bytes);
+    buf_unref (&bytes);
+}
+
+/*  The next step towards the end, one at a time. */
+static void go_on (upload_t *self)
+{
+    request_t *request = self->request;
+    if (self->err.code != ERR_NONE)
+        request_problem_err (request, &self->err);
+    else if (self->memory.size)
+        write_block (self);
+    else if (!self->committed) {
+        self->committed = true;
+        save_commit (self->save, request->gateway->user);
+    } else {
+        request->in_file = true;
+        request->hash = save_hash (self->save);
+        dispatch_run (request);
+    }
+}
+
+static void stepped (void *owner, const err_t *err)
+{
+    upload_t *self = owner;
+    if (err)
+        self->err = *err;
+    if (self->finishing)
+        go_on (self);
+    else
+        self->request->more (self->request);
+}
+
+int upload_add (upload_t *self, span_t bytes, err_t *err)
+{
+    if (self->err.code != ERR_NONE) {
+        *err = self->err;
+        return -1;
+    }
+    self->size += bytes.size;
+    if (self->size > self->request->gateway->config.upload_max)
+        return too_large (self->request->gateway, err);
+    str_add (&self->memory, bytes);
+    if (!self->save && self->size > BLOB_INLINE_MAX)
+        self->save = save_new (self->request->gateway->saver, stepped, self);
+    if (self->save && !save_is_busy (self->save) && self->memory.size >= BLOCK_BYTES)
+        write_block (self);
+    return 0;
+}
+
+bool upload_is_full (const upload_t *self)
+{
+    return self->save && save_is_busy (self->save) && self->memory.size >= BLOCK_BYTES;
+}
+
+uint64_t upload_size (const upload_t *self)
+{
+    return self->size;
+}
+
+void upload_finish (upload_t *self)
+{
+    self->request->byte_count = self->size;
+    self->finishing = true;
+    if (!self->save)
+        run_with (self->request, take_memory (self));
+    else if (!save_is_busy (self->save))
+        go_on (self);
 }
 
 void upload_whole (request_t *request, buf_t *bytes)
 {
-    gateway_t *gateway = request->gateway;
     err_t err;
     request->byte_count = buf_size (bytes);
-    if (request->byte_count > gateway->config.upload_max) {
-        too_large (gateway, &err);
+    if (request->byte_count > request->gateway->config.upload_max) {
+        too_large (request->gateway, &err);
         request_problem_err (request, &err);
         return;
     }
@@ -109,9 +141,8 @@ void upload_whole (request_t *request, buf_t *bytes)
         run_with (request, buf_ref (bytes));
         return;
     }
-    blob_writer_t *writer = blob_writer_new (gateway->config.data_dir, gateway->config.disk_reserve_bytes, &err);
-    if (writer)
-        saver_save (gateway->saver, writer, bytes, gateway->user, saved, request);
-    else
-        request_problem_err (request, &err);
+    upload_t *self = request->upload = upload_new (request);
+    self->finishing = true;
+    self->save = save_new (request->gateway->saver, stepped, self);
+    save_add (self->save, bytes);
 }

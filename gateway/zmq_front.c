@@ -126,6 +126,7 @@ static int send_reply (const zmq_request_t *self, const reply_t *reply, buf_t *b
 static void give_back (zmq_request_t *self)
 {
     zmq_front_t *front = self->front;
+    upload_destroy (&self->request.upload);
     json_decref (self->json);
     self->json = NULL;
     self->next = front->pool;

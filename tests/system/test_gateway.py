@@ -251,65 +251,6 @@ def test_an_upload_whose_client_goes_leaves_nothing():
         wait_for(lambda: not list((gate.directory / "blobs").glob("tmp/*")), 5, "the temporary file is gone")
 
 
-# --- HTTP as such ---
-
-
-def test_ambiguous_framing_is_refused_and_the_connection_closed():
-    with gateway() as gate:
-        host = b"Host: localhost\r\n"
-        for head in (b"Content-Length: 2\r\nContent-Length: 2\r\n" + host,
-                     b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n" + host,
-                     b"Content-Length : 2\r\n" + host, b"Content-Length: +2\r\n" + host,
-                     b"Content-Length: 2, 2\r\n" + host, b"Transfer-Encoding: gzip, chunked\r\n" + host,
-                     b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n" + host,
-                     b"Content-Length: 2\r\n" + host + host, b"Content-Length: 2\r\n"):
-            answer = gate.raw(b"POST /api/v1/search HTTP/1.1\r\n" + head + b"\r\n{}GET /livez HTTP/1.1\r\n" + host + b"\r\n")
-            assert answer.startswith(b"HTTP/1.1 400 "), (head, answer)
-            assert b"alive" not in answer, (head, answer)
-
-
-def test_host_and_origin_must_name_this_machine():
-    with gateway() as gate:
-        for headers, status in (({"Host": "evil.example"}, 403), ({"Host": "localhost:1"}, 200),
-                                ({"Host": "[::1]:80"}, 200), ({"Origin": "http://evil.example"}, 403),
-                                ({"Origin": "null"}, 403), ({"Origin": "http://127.0.0.1:5173"}, 200)):
-            assert gate.rest.get("/livez", headers=headers).status == status, headers
-
-
-def test_head_and_keep_alive():
-    with gateway() as gate:
-        connection = http.client.HTTPConnection(gate.host.hostname, gate.host.port, timeout=10)
-        for _ in range(3):
-            connection.request("HEAD", "/livez")
-            answer = connection.getresponse()
-            assert answer.status == 200 and answer.headers["Content-Length"] == "18" and answer.read() == b""
-            socket_before = connection.sock
-            connection.request("GET", "/api/v1/nothing")
-            assert connection.getresponse().read() and connection.sock is socket_before
-        both = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n"
-        answer = gate.raw(both + b"GET /api/v1/documents HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
-        assert answer.count(b"HTTP/1.1 200") == 2, answer
-
-
-def test_headers_that_trickle_in_are_cut_off():
-    with gateway() as gate:
-        started = time.monotonic()
-        with socket.create_connection((gate.host.hostname, gate.host.port), timeout=30) as connection:
-            connection.sendall(b"GET /livez HTTP/1.1\r\nHost: localhost\r\nX: ")
-            connection.settimeout(0.5)
-            while True:
-                assert time.monotonic() - started < 20, "it was kept open"
-                try:
-                    if connection.recv(100) == b"":
-                        break
-                except TimeoutError:
-                    with contextlib.suppress(ConnectionError):
-                        connection.sendall(b"x")
-                except ConnectionError:
-                    break
-        assert gate.rest.get("/livez").status == 200
-
-
 # --- the broker comes and goes ---
 
 

@@ -10,7 +10,7 @@ import uuid
 
 import zmq
 
-from gateway_alone import SUBMIT, TASKS, Events, ask, gateway
+from gateway_alone import SUBMIT, TASKS, Events, ask, gateway, read_all
 from harness import Rest, wait_for
 
 
@@ -98,3 +98,30 @@ def test_zeromq_requests_are_told_that_it_is_draining():
         gate.broker.stop()
         assert json.loads(open_one.recv())["status"] == 503
         assert gate.process.wait(10) == 0
+
+
+def test_uploads_under_way_are_taken_when_it_stops_or_told_that_they_are_not():
+    with gateway() as gate:
+        head = (b"POST /api/v1/documents HTTP/1.1\r\nHost: localhost\r\nX-Filename: a\r\nX-Request-Id: r\r\n"
+                b"Content-Length: 1000000\r\n\r\n")
+        quick, stuck = (socket.create_connection((gate.host.hostname, gate.host.port), timeout=20) for _ in range(2))
+        for connection in (quick, stuck):
+            connection.sendall(head + b"x" * 600_000)
+        wait_for(lambda: len(list((gate.directory / "blobs").glob("tmp/*"))) == 2, 10, "both uploads")
+        started = time.monotonic()
+        gate.process.send_signal(signal.SIGTERM)
+        wait_for(lambda: refuses(gate), 5, "the gateway accepts nothing new")
+        quick.sendall(b"x" * 400_000)
+        assert read_all(quick).startswith(b"HTTP/1.1 201 ")
+        answer = read_all(stuck)
+        assert answer.startswith(b"HTTP/1.1 503 ") and b"draining" in answer and b"X-Request-Id: r" in answer, answer
+        assert gate.process.wait(10) == 0 and 3 < time.monotonic() - started < 6
+        assert gate.broker.count("submit") == 1
+
+
+def refuses(gate):
+    try:
+        socket.create_connection((gate.host.hostname, gate.host.port), timeout=5).close()
+        return False
+    except ConnectionRefusedError:
+        return True
