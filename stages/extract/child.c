@@ -171,9 +171,11 @@ static void parse (const record_spawn_t *spawn, span_t bytes, const limits_t *li
     sink_destroy (&sink);
 }
 
-_Noreturn void child_run (const record_spawn_t *spawn, int document, int output_fd, const limits_t *limits)
+_Noreturn void child_run (const record_spawn_t *spawn, int document, int output_fd, const limits_t *limits, pid_t zygote)
 {
     prctl (PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid () != zygote)
+        _exit (0);
     prctl (PR_SET_NAME, "extract-parser");
     for (int number = 1; number < NSIG; number++) /* whatever the worker does about signals is its own */
         signal (number, SIG_DFL);

@@ -19,6 +19,9 @@
 #define PIPE_BYTES   (512 * 1024)
 #define WATCH_MS     1000
 #define WARNINGS_MAX (512 * 1024)
+/*  What one call of parser_next takes at most: the worker has others to listen to. */
+#define TURN_BYTES  (1024 * 1024)
+#define RECORD_COST 4096 /* a small record is no free one */
 
 typedef enum { RUN_NONE, RUN_STARTING, RUN_READING } run_t;
 
@@ -53,6 +56,7 @@ struct parser {
     /* What it said. */
     str_t in;
     size_t in_at;
+    bool more;     /* a turn ended before what was read did */
     str_t pending; /* warnings since the last segment */
     str_t deaths;  /* warnings about parsers that died, since the last segment */
     str_t given;   /* what the caller got a span of */
@@ -92,6 +96,7 @@ static void let_go (parser_t *self)
     self->pid = 0;
     str_clear (&self->in);
     self->in_at = 0;
+    self->more = false;
 }
 
 void parser_kill (parser_t *self)
@@ -435,11 +440,15 @@ parser_state_t parser_next (parser_t *self, parser_segment_t *segment, err_t *er
         err_set (err, ERR_UNAVAILABLE, "no process could be forked for the parser");
         return finish (self, PARSER_FAILED);
     }
-    while (self->run != RUN_NONE) {
+    for (size_t turn = 0; self->run != RUN_NONE;) {
+        if ((self->more = turn >= TURN_BYTES))
+            break;
         record_t record;
         err_t why;
+        size_t from = self->in_at;
         int rc = next_record (self, &record, &why);
         if (rc == 1) {
+            turn += self->in_at - from + RECORD_COST;
             parser_state_t state = PARSER_IDLE;
             moved (self);
             rc = take (self, &record, segment, &state, err, &why);
@@ -466,6 +475,7 @@ parser_state_t parser_next (parser_t *self, parser_segment_t *segment, err_t *er
 
 int parser_hold (parser_t *self, err_t *err)
 {
+    self->more = false;
     self->step_ms = clock_mono_ms ();
     self->step_cpu_ms = 0;
     if (!hear_zygote (self, err))
@@ -486,7 +496,7 @@ int parser_zygote_fd (const parser_t *self)
 
 int parser_timeout_ms (const parser_t *self)
 {
-    return self->run == RUN_NONE ? -1 : WATCH_MS;
+    return self->more ? 0 : self->run == RUN_NONE ? -1 : WATCH_MS;
 }
 
 span_t parser_media_type (const parser_t *self)

@@ -49,7 +49,8 @@ void parser_destroy (parser_t **self_p); /* kills what runs */
 int parser_start (parser_t *self, const parser_request_t *request, err_t *err);
 
 /*  What happened since (also without a document: parsers of earlier ones end). Call until it says PARSER_IDLE, and
- * again when a descriptor is readable or parser_timeout_ms is over. After DONE, FAILED and BROKEN the parser is free
+ * again when a descriptor is readable or parser_timeout_ms is over. A call takes a bounded time whatever the parser
+ * says: then it is PARSER_IDLE with a timeout of 0. After DONE, FAILED and BROKEN the parser is free
  * for the next document. */
 parser_state_t parser_next (parser_t *self, parser_segment_t *segment, err_t *err);
 

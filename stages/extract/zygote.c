@@ -58,11 +58,11 @@ static void spawn (nursery_t *self, const record_spawn_t *wish, int document, in
     while (slot < LIVING_MAX && self->living[slot])
         slot++;
     child_prepare ();
-    pid_t pid = slot < LIVING_MAX ? fork () : -1;
+    pid_t zygote = getpid (), pid = slot < LIVING_MAX ? fork () : -1;
     if (pid == 0) {
         close (self->socket);
         close (self->signals);
-        child_run (wish, document, output, &self->limits);
+        child_run (wish, document, output, &self->limits, zygote);
     }
     if (pid > 0)
         self->living[slot] = pid;

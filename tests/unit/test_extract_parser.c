@@ -173,6 +173,33 @@ static void a_parser_that_ends_while_nobody_listens_is_heard_once (void **state)
     str_free (&document);
 }
 
+static void a_parser_that_talks_and_talks_lets_others_have_a_word (void **state)
+{
+    member_spec_t members[601] = { { NULL, SPAN_EMPTY } };
+    char names[600][16];
+    for (int i = 0; i < 600; i++) { /* a step for each, and one segment at the end */
+        snprintf (names[i], sizeof names[i], "%d.txt", i);
+        members[i] = (member_spec_t){ names[i], SPAN_LIT ("") };
+    }
+    str_t file = STR_INIT, text = STR_INIT;
+    make_archive (NULL, members, &file);
+    parser_t *parser = parser_new (zygote, &limits);
+    err_t err;
+    start (parser, str_span (&file), "a.zip");
+    struct pollfd output = { parser_output_fd (parser), 0, 0 };
+    assert_int_equal (poll (&output, 1, 10000), 1); /* hung up: all was said */
+    parser_segment_t segment;
+    for (int turns = 0; turns < 2; turns++) {
+        assert_int_equal (parser_next (parser, &segment, &err), PARSER_IDLE);
+        assert_int_equal (parser_timeout_ms (parser), 0);
+    }
+    assert_int_equal (finish (parser, &text, NULL, &err), PARSER_DONE);
+    assert_non_null (strstr (text.data, "599.txt"));
+    parser_destroy (&parser);
+    str_free (&file);
+    str_free (&text);
+}
+
 static void a_killed_parser_is_gone_and_the_next_starts (void **state)
 {
     str_t document = STR_INIT;
@@ -376,6 +403,7 @@ int main (void)
         cmocka_unit_test (warnings_come_as_json),
         cmocka_unit_test (a_parser_nobody_listens_to_waits),
         cmocka_unit_test (a_parser_that_ends_while_nobody_listens_is_heard_once),
+        cmocka_unit_test (a_parser_that_talks_and_talks_lets_others_have_a_word),
         cmocka_unit_test (a_killed_parser_is_gone_and_the_next_starts),
         cmocka_unit_test (a_parser_that_dies_is_told_with_its_signal),
         cmocka_unit_test (a_unit_that_kills_its_parser_is_skipped),
