@@ -1,7 +1,7 @@
 #include "base/err.h"
+#include "base/utf8.h"
 
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -23,13 +23,23 @@ static const row_t *row (err_code_t code)
     return &rows[code < ERR_COUNT ? code : ERR_INTERNAL];
 }
 
-static void fill (err_t *err, err_code_t code, const char *format, va_list args)
+void err_setv (err_t *err, err_code_t code, const char *format, va_list args)
 {
     err->code = code;
-    vsnprintf (err->message, sizeof err->message, format, args);
-    for (char *p = err->message; *p; p++)
-        if ((unsigned char)*p < 0x20 || *p == 0x7f)
-            *p = '?';
+    bool cut = vsnprintf (err->message, sizeof err->message, format, args) >= (int)sizeof err->message;
+    span_t rest = span_str (err->message);
+    while (rest.size) {
+        size_t width = utf8_width (rest);
+        char *at = err->message + (rest.data - err->message);
+        if (!width && cut && rest.size < 4) { /* the beginning of a character */
+            *at = 0;
+            return;
+        }
+        if (!width || (unsigned char)*at < 0x20 || *at == 0x7f)
+            *at = '?';
+        width = width ? width : 1;
+        rest = span (rest.data + width, rest.size - width);
+    }
 }
 
 int err_set (err_t *err, err_code_t code, const char *format, ...)
@@ -37,7 +47,7 @@ int err_set (err_t *err, err_code_t code, const char *format, ...)
     if (err) {
         va_list args;
         va_start (args, format);
-        fill (err, code, format, args);
+        err_setv (err, code, format, args);
         va_end (args);
     }
     return -1;
@@ -48,7 +58,7 @@ int err_set_errno (err_t *err, err_code_t code, int errnum, const char *format, 
     if (err) {
         va_list args;
         va_start (args, format);
-        fill (err, errnum == ENOSPC || errnum == EDQUOT ? ERR_DISK_FULL : code, format, args);
+        err_setv (err, errnum == ENOSPC || errnum == EDQUOT ? ERR_DISK_FULL : code, format, args);
         va_end (args);
         size_t used = strlen (err->message);
         snprintf (err->message + used, sizeof err->message - used, ": %s", strerror (errnum));

@@ -7,6 +7,7 @@
 #ifndef BASE_ERR_H
 #define BASE_ERR_H
 
+#include <stdarg.h>
 #include <stdbool.h>
 
 /*  Class of a code: what helps.
@@ -77,8 +78,11 @@ typedef struct {
 } err_t;
 
 /*  Fills *err (NULL is allowed) and returns -1, so that callers can `return err_set (…)`.
- *  Control characters in the text become '?': messages may quote untrusted names. */
+ *  Control characters and malformed UTF-8 become '?': messages may quote untrusted names. What is too long is cut
+ *  between characters. */
 int err_set (err_t *err, err_code_t code, const char *format, ...) __attribute__ ((format (printf, 3, 4)));
+/*  As err_set; `err` is needed. */
+void err_setv (err_t *err, err_code_t code, const char *format, va_list args) __attribute__ ((format (printf, 3, 0)));
 
 /*  As err_set, with ": " and the text of errno value `errnum` appended; ENOSPC and EDQUOT turn `code` into
  *  ERR_DISK_FULL. */

@@ -185,12 +185,22 @@ static void error_codes_have_one_name_and_a_status (void **state)
     assert_int_equal (err_status (ERR_NONE), 200);
 }
 
-static void error_messages_cannot_smuggle_control_characters (void **state)
+static void error_messages_are_good_utf8_without_control_characters (void **state)
 {
     (void)state;
     err_t err;
     assert_int_equal (err_set (&err, ERR_IO, "cannot read '%s'", "a\n\x1b[31mb"), -1);
     assert_string_equal (err.message, "cannot read 'a??[31mb'");
+    assert_int_equal (err_set (&err, ERR_IO, "cannot read 'caf\xe9'"), -1);
+    assert_string_equal (err.message, "cannot read 'caf?'");
+    char name[1001] = "";
+    for (int i = 0; i < 500; i++)
+        strcat (name, "\xc3\xa9");
+    for (int before = 0; before < 2; before++) { /* too long: cut between characters */
+        err_set (&err, ERR_IO, "%.*s%s", before, "x", name);
+        assert_int_equal (strlen (err.message), before ? 511 : 510);
+        assert_true (utf8_is_valid (span_str (err.message)));
+    }
     assert_int_equal (err_set (NULL, ERR_IO, "nobody listens"), -1);
     assert_int_equal (err_set_errno (&err, ERR_IO, ENOSPC, "cannot write"), -1);
     assert_int_equal (err.code, ERR_DISK_FULL);
@@ -252,7 +262,7 @@ int main (void)
         cmocka_unit_test (times_are_shown_and_read),
         cmocka_unit_test (ids_rise_and_are_version_7),
         cmocka_unit_test (error_codes_have_one_name_and_a_status),
-        cmocka_unit_test (error_messages_cannot_smuggle_control_characters),
+        cmocka_unit_test (error_messages_are_good_utf8_without_control_characters),
         cmocka_unit_test (a_buffer_is_freed_with_its_last_reference),
         cmocka_unit_test (hashes_are_blake2b_however_they_are_fed),
     };
