@@ -17,8 +17,8 @@
 
 typedef struct {
     err_code_t code;
-    span_t where;
-    span_t message;
+    str_t where;
+    str_t message;
 } warning_t;
 
 struct sink {
@@ -101,8 +101,8 @@ sink_t *sink_new (const sink_config_t *config)
 static void drop_warnings (sink_t *self)
 {
     for (size_t i = 0; i < self->warning_count; i++) {
-        free ((char *)self->warnings[i].where.data);
-        free ((char *)self->warnings[i].message.data);
+        str_free (&self->warnings[i].where);
+        str_free (&self->warnings[i].message);
     }
     self->warning_count = 0;
 }
@@ -132,28 +132,19 @@ bool sink_resumed (const sink_t *self)
     return self->config.first_segment > 0;
 }
 
-static span_t copy (span_t bytes)
-{
-    char *data = malloc (bytes.size + 1);
-    if (!data)
-        abort ();
-    if (bytes.size)
-        memcpy (data, bytes.data, bytes.size);
-    return span (data, bytes.size);
-}
-
 static void warn (sink_t *self, err_code_t code, span_t where, const char *format, va_list args)
 {
-    err_t err = { .code = code };
-    vsnprintf (err.message, sizeof err.message, format, args);
+    err_t err;
     if (self->warned++ >= self->config.limits->warnings)
         return;
     self->warnings = realloc (self->warnings, (self->warning_count + 1) * sizeof *self->warnings);
     if (!self->warnings)
         abort ();
-    if (!where.size)
-        where = str_span (&self->marks.path);
-    self->warnings[self->warning_count++] = (warning_t){ code, copy (where), copy (span_str (err.message)) };
+    warning_t *warning = &self->warnings[self->warning_count++];
+    *warning = (warning_t){ .code = code };
+    clean_line (&warning->where, where.size ? where : str_span (&self->marks.path), NAME_MAX_);
+    err_setv (&err, code, format, args);
+    str_text (&warning->message, err.message);
 }
 
 void sink_bad (sink_t *self, err_code_t code, span_t where, const char *format, ...)
@@ -163,8 +154,7 @@ void sink_bad (sink_t *self, err_code_t code, span_t where, const char *format, 
     if (!self->first_bad.code) {
         va_list again;
         va_copy (again, args);
-        vsnprintf (self->first_bad.message, sizeof self->first_bad.message, format, again);
-        self->first_bad.code = code;
+        err_setv (&self->first_bad, code, format, again);
         va_end (again);
     }
     self->bad++;
@@ -184,7 +174,8 @@ static void give_warnings (sink_t *self)
 {
     const sink_out_t *out = &self->config.out;
     for (size_t i = 0; i < self->warning_count; i++)
-        out->warning (out->self, self->warnings[i].code, self->warnings[i].where, self->warnings[i].message);
+        out->warning (out->self, self->warnings[i].code, str_span (&self->warnings[i].where),
+                      str_span (&self->warnings[i].message));
     drop_warnings (self);
 }
 
@@ -467,8 +458,11 @@ bool sink_unit (sink_t *self, const char *unit, span_t where)
         leave_out (self);
         return false;
     }
-    if (self->config.out.step (self->config.out.self, self->permille, span_str (unit), where))
+    str_t name = STR_INIT;
+    clean_line (&name, where, NAME_MAX_);
+    if (self->config.out.step (self->config.out.self, self->permille, span_str (unit), str_span (&name)))
         self->stopped = true;
+    str_free (&name);
     return true;
 }
 

@@ -63,6 +63,10 @@ static int got_segment (void *self, const sink_segment_t *segment)
 
 static void got_warning (void *self, err_code_t code, span_t where, span_t message)
 {
+    record_warning_t record = { span_str (err_name (code)), where, message };
+    err_t err;
+    if (check_warning (&record, &err))
+        fail_msg ("a warning: %s", err.message);
     str_format (&((got_t *)self)->warnings, "%s@%.*s\n", err_name (code), SPAN_ARG (where));
 }
 
@@ -73,6 +77,9 @@ static void got_meta (void *self, meta_key_t key, span_t value)
 
 static int got_step (void *self, uint32_t permille, span_t unit, span_t where)
 {
+    err_t err;
+    if (check_step (&(record_step_t){ permille, unit, where }, &err))
+        fail_msg ("a step: %s", err.message);
     return 0;
 }
 

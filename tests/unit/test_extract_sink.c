@@ -309,6 +309,24 @@ static void warnings_beyond_the_limit_are_only_counted (void **state)
     got_free (&got);
 }
 
+static void warnings_and_units_are_told_in_good_utf8 (void **state)
+{
+    got_t got = { .count = 0 };
+    str_t message = STR_INIT;
+    while (message.size < 1000)
+        str_text (&message, "\xe5\xad\x97");
+    sink_t *sink = open_sink (&got, NULL);
+    sink_unit (sink, "page=1", SPAN_LIT ("caf\xe9"));
+    for (int size = 0; size < 3; size++) /* cut wherever in a character */
+        sink_bad (sink, ERR_DAMAGED_DOCUMENT, SPAN_LIT ("caf\xe9"), "%.*s%s", size, "xx", message.data);
+    sink_warn (sink, ERR_DAMAGED_DOCUMENT, SPAN_LIT ("x"), "a\xff z");
+    sink_end (sink); /* the fixture checks each */
+    assert_non_null (strstr (got.warnings.data, "damaged_document@caf\xef\xbf\xbd\n"));
+    sink_destroy (&sink);
+    got_free (&got);
+    str_free (&message);
+}
+
 static void blank_text_is_no_segment (void **state)
 {
     got_t got = { .count = 0 };
@@ -359,6 +377,7 @@ int main (void)
         cmocka_unit_test (a_nested_document_gives_signs_of_life_and_no_progress),
         cmocka_unit_test (text_beyond_the_limit_is_cut_with_a_warning),
         cmocka_unit_test (warnings_beyond_the_limit_are_only_counted),
+        cmocka_unit_test (warnings_and_units_are_told_in_good_utf8),
         cmocka_unit_test (blank_text_is_no_segment),
         cmocka_unit_test (what_is_cleaned_away_is_no_text_and_has_no_mark),
     };
