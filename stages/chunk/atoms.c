@@ -16,6 +16,7 @@
 #define LETTERS_A_TOKEN  7u
 #define UNSPACED_A_TOKEN 3u
 #define OTHERS_A_TOKEN   16u
+#define MARKS_MAX        32 /* that stay with their letter: more are no writing */
 
 void atoms_free (atoms_t *self)
 {
@@ -164,9 +165,11 @@ static size_t piece_end (atoms_t *self, span_t text, size_t from, size_t to, uin
     while (window < to && ((unsigned char)text.data[window] & 0xc0) == 0x80)
         window++;
     size_t border = word_border (self, text, from, at, window);
-    if (!border) /* one word, or none at all (encoded data): cut anywhere, but keep marks with their letter */
-        for (border = at; border < to && is_mark (text, border, to);)
+    if (!border) { /* one word, or none at all (encoded data): cut anywhere, but keep marks with their letter */
+        border = at;
+        for (int marks = 0; marks < MARKS_MAX && is_mark (text, border, to); marks++)
             border += utf8_width (span (text.data + border, to - border));
+    }
     counter = (counter_t){ 0 };
     for (size_t i = from, width; i < border; i += width)
         count_char (&counter, class_at (text, i, to, &width));

@@ -193,6 +193,7 @@ static void texts_of_every_script_are_cut_into_chunks_of_the_asked_size (void **
         { "Hindi", "सभी मनुष्यों को गौरव और अधिकारों के मामले में जन्मजात स्वतन्त्रता प्राप्त है। ", 200 },
         { "one word", "abcdefghij", 2000 },
         { "letters with marks", "e\xcc\x81", 5000 },
+        { "nothing but marks", "\xcc\x81", 20000 },
         { "punctuation", "-", 20000 },
         { "emoji", "\xf0\x9f\x91\x8d", 3000 },
         { "lines", "key = value 12345\n", 1000 },
