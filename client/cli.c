@@ -16,7 +16,7 @@ static const struct {
     cli_exit_t exit;
 } exits[] = {
     { ERR_CONFIG, CLI_USAGE },          { ERR_NOT_FOUND, CLI_NOT_FOUND },     { ERR_UNAUTHORIZED, CLI_NOT_ALLOWED },
-    { ERR_FORBIDDEN, CLI_NOT_ALLOWED }, { ERR_UNAVAILABLE, CLI_UNREACHABLE },
+    { ERR_FORBIDDEN, CLI_NOT_ALLOWED }, { ERR_UNAVAILABLE, CLI_UNREACHABLE }, { ERR_DRAINING, CLI_UNREACHABLE },
 };
 
 cli_exit_t cli_fail (const err_t *err)

@@ -11,7 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define BUSY_TRIES 60 /* seconds a full queue is waited for */
+#define BUSY_TRIES 60 /* seconds a full queue, or a server that was there before, is waited for */
 
 static const option_t submit_options[] = {
     CLI_SERVER_OPTIONS,
@@ -31,6 +31,7 @@ typedef struct {
     const char *name; /* of the file on its way */
     uint64_t sent_percent;
     bool json;
+    bool accepted; /* the server took one */
     cli_exit_t code;
 } submit_t;
 
@@ -105,6 +106,13 @@ static void document_name_of (const char *path, str_t *name)
     text_fit (name, span_str (slash ? slash + 1 : path), 4096, false);
 }
 
+/*  True when the same file may simply be sent again: the queue is full, or a server that worked before is restarted.
+ *  The same bytes are the same document, however many tries the server took in. */
+static bool may_pass (const submit_t *self, const err_t *err)
+{
+    return err->code == ERR_QUEUE_FULL || (self->accepted && rest_is_away (err));
+}
+
 /*  False when it makes no sense to go on with other files. */
 static bool submit_file (submit_t *self, const char *path)
 {
@@ -117,9 +125,9 @@ static bool submit_file (submit_t *self, const char *path)
     int status = -1;
     for (int tries = 0; tries < BUSY_TRIES; tries++) {
         status = rest_upload (self->rest, self->path, path, self->name, on_sent, self, &reply, &err);
-        if (status >= 0 || err.code != ERR_QUEUE_FULL)
+        if (status >= 0 || !may_pass (self, &err))
             break;
-        nanosleep (&(struct timespec){ 1, 0 }, NULL); /* the server said: later */
+        nanosleep (&(struct timespec){ 1, 0 }, NULL);
     }
     bars_clear (self->bars);
     if (status < 0) {
@@ -128,6 +136,7 @@ static bool submit_file (submit_t *self, const char *path)
         go_on = self->code != CLI_UNREACHABLE && self->code != CLI_NOT_ALLOWED;
         goto out;
     }
+    self->accepted = true;
     const json_t *task = json_object_get (reply, "task");
     if (self->follow && task && !json_is_null (task))
         follow_add (self->follow, task, self->name);
@@ -258,7 +267,7 @@ static cli_exit_t watch_all (rest_t *rest, bool json)
             return CLI_ERROR; /* nobody reads our output any more */
         heard = heard || self.opened;
         failures = self.opened ? 0 : failures + 1;
-        if (rc < 0 && (!heard || failures > 30 || err.code != ERR_UNAVAILABLE))
+        if (rc < 0 && (!heard || failures > 30 || !rest_is_away (&err)))
             return cli_fail (&err);
         nanosleep (&(struct timespec){ failures ? 1 : 0, 100000000L }, NULL);
     }

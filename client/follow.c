@@ -29,7 +29,9 @@ struct follow {
     size_t count;
     size_t room;
     size_t left;
-    bool heard; /* the stream was open since the last trouble */
+    bool heard;        /* the stream was open since the last trouble */
+    bool behind;       /* a question was not answered: it is asked again */
+    uint64_t last_seq; /* of the newest event; 0: of this stream there was none, or it has not all numbers */
     follow_end_fn *on_end;
     void *arg;
 };
@@ -129,7 +131,8 @@ static void learn (follow_t *self, item_t *item, const json_t *task)
 /*  Asks for every task that has not ended as far as we know. */
 static void catch_up (follow_t *self)
 {
-    for (size_t i = 0; i < self->count; i++) {
+    self->behind = false;
+    for (size_t i = 0; i < self->count && !self->behind; i++) {
         item_t *item = &self->items[i];
         if (item->ended)
             continue;
@@ -142,25 +145,40 @@ static void catch_up (follow_t *self)
             learn (self, item, task);
         else if (err.code == ERR_NOT_FOUND)
             learn (self, item, NULL);
+        else
+            self->behind = true; /* so would be the others */
         json_decref (task);
         str_free (&path);
     }
+}
+
+/*  True when events between the last one and this were lost. Replays carry old numbers, queue events none. The stream
+ *  of one task has only that task's numbers: there only silence tells. */
+static bool is_gap (follow_t *self, const json_t *event)
+{
+    uint64_t seq = json_number (event, "seq"), last = self->last_seq;
+    if (self->count == 1 || !seq || json_is_true (json_object_get (event, "replay")))
+        return false;
+    self->last_seq = seq;
+    return last && seq > last + 1;
 }
 
 static bool on_event (void *arg, const json_t *event)
 {
     follow_t *self = arg;
     self->heard = true;
-    if (!event)
-        catch_up (self);
-    else {
+    if (event) {
         const json_t *task = json_object_get (event, "task");
         const json_t *place = json_object_get (self->places, json_text (task, "id"));
-        if (place) {
-            bool deleted = strcmp (json_text (event, "event"), "deleted") == 0;
-            learn (self, &self->items[json_integer_value (place)], deleted ? NULL : task);
-        }
+        item_t *item = place ? &self->items[json_integer_value (place)] : NULL;
+        bool deleted = strcmp (json_text (event, "event"), "deleted") == 0;
+        /* One that waited in the stream may be older than what a question brought. */
+        if (item && (deleted || json_number (task, "progress") >= item->progress))
+            learn (self, item, deleted ? NULL : task);
     }
+    bool gap = is_gap (self, event);
+    if (!event || gap || self->behind)
+        catch_up (self);
     return self->left > 0;
 }
 
@@ -187,8 +205,9 @@ int follow_run (follow_t *self, follow_end_fn *on_end, void *arg, err_t *err)
         if (tries > 0)
             pause_before_retry (tries - 1);
         self->heard = false;
+        self->last_seq = 0;
         if (rest_stream (self->rest, path.data, on_event, self, err) < 0 &&
-            (err->code != ERR_UNAVAILABLE || tries == RETRIES_MAX))
+            (!rest_is_away (err) || tries == RETRIES_MAX))
             rc = -1;
         if (self->heard)
             tries = 0;

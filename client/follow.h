@@ -1,7 +1,8 @@
 /*  follow.h: follows a set of tasks to their end over the event stream, with live bars.
  *
- *  Events are told only while the stream is open, so every time it opens each task is asked for once: nothing that
- *  ended in between is missed. A server that goes away is waited for.
+ *  The stream makes it quick, questions make it certain: each task that has not ended is asked for when the stream
+ *  opens, when a gap in its numbers shows that an event was lost (a broker that is killed between its commit and its
+ *  publishing never tells), and whenever it has been silent for 15 seconds. A server that goes away is waited for.
  */
 #ifndef CLIENT_FOLLOW_H
 #define CLIENT_FOLLOW_H

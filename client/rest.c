@@ -1,4 +1,5 @@
 #include "client/rest.h"
+#include "base/clock.h"
 
 #include <assert.h>
 #include <curl/curl.h>
@@ -7,7 +8,8 @@
 #include <sys/stat.h>
 
 #define CONNECT_SECONDS 5L
-#define CALL_SECONDS    90L /* longer than any answer is held back (60) */
+#define CALL_SECONDS    90L   /* longer than any answer is held back (60) */
+#define STREAM_MS       45000 /* three heartbeats */
 #define REPLY_MAX       (64u << 20)
 #define EVENT_MAX       (1u << 20)
 
@@ -105,6 +107,11 @@ static int unreachable (CURLcode result, const rest_t *self, err_t *err)
                     (int)(self->base.size - strlen ("/api/v1/")), self->base.data, curl_easy_strerror (result));
 }
 
+bool rest_is_away (const err_t *err)
+{
+    return err->code == ERR_UNAVAILABLE || err->code == ERR_DRAINING;
+}
+
 /*  Runs self->call as it was set up, and judges the answer. */
 static int perform (rest_t *self, json_t **reply, err_t *err)
 {
@@ -189,6 +196,9 @@ int rest_upload (rest_t *self, const char *path, const char *file, const char *n
     curl_easy_setopt (self->call, CURLOPT_POST, 1L);
     curl_easy_setopt (self->call, CURLOPT_READDATA, stream);
     curl_easy_setopt (self->call, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)about.st_size);
+    /* However large it is: it must only move, and be answered when it is there. */
+    curl_easy_setopt (self->call, CURLOPT_LOW_SPEED_LIMIT, 1L);
+    curl_easy_setopt (self->call, CURLOPT_LOW_SPEED_TIME, CALL_SECONDS);
     if (on_sent) {
         curl_easy_setopt (self->call, CURLOPT_NOPROGRESS, 0L);
         curl_easy_setopt (self->call, CURLOPT_XFERINFOFUNCTION, on_transfer);
@@ -209,6 +219,7 @@ typedef struct {
     str_t line;    /* the unfinished line */
     str_t data;    /* data lines of the event so far */
     str_t problem; /* body of an answer that is no stream */
+    uint64_t heard_ms;
     bool open;
     bool stopped;
 } stream_t;
@@ -224,6 +235,8 @@ static void end_of_line (stream_t *self)
             self->stopped = true;
         json_decref (event);
         str_clear (&self->data);
+    } else if (line.data[0] == ':') { /* a heartbeat */
+        self->stopped = !self->on_event (self->arg, NULL);
     } else if (line.size > 5 && memcmp (line.data, "data:", 5) == 0) {
         size_t skip = line.data[5] == ' ' ? 6 : 5;
         if (self->data.size)
@@ -248,7 +261,15 @@ static size_t on_stream (char *bytes, size_t one, size_t size, void *arg)
         if (self->line.size > EVENT_MAX || self->data.size > EVENT_MAX)
             return 0;
     }
+    self->heard_ms = clock_mono_ms (); /* only now: the callback may have taken its time */
     return self->stopped ? 0 : size;
+}
+
+/*  Called about once a second. A heartbeat is too few bytes for curl's own bound, which is an average. */
+static int on_silence (void *arg, curl_off_t down_total, curl_off_t down, curl_off_t up_total, curl_off_t up)
+{
+    const stream_t *self = arg;
+    return clock_mono_ms () - self->heard_ms > STREAM_MS;
 }
 
 /*  The empty line after the headers: from here on nothing is missed. */
@@ -269,12 +290,14 @@ static size_t on_header (char *bytes, size_t one, size_t size, void *arg)
 
 int rest_stream (rest_t *self, const char *path, rest_event_fn *on_event, void *arg, err_t *err)
 {
-    stream_t stream = { .rest = self, .on_event = on_event, .arg = arg };
+    stream_t stream = { .rest = self, .on_event = on_event, .arg = arg, .heard_ms = clock_mono_ms () };
     str_t url = STR_INIT;
     struct curl_slist *headers = prepare (self, self->stream, path, &url);
     headers = curl_slist_append (headers, "Accept: text/event-stream");
     curl_easy_setopt (self->stream, CURLOPT_HTTPHEADER, headers);
-    curl_easy_setopt (self->stream, CURLOPT_TCP_KEEPALIVE, 1L);
+    curl_easy_setopt (self->stream, CURLOPT_NOPROGRESS, 0L);
+    curl_easy_setopt (self->stream, CURLOPT_XFERINFOFUNCTION, on_silence);
+    curl_easy_setopt (self->stream, CURLOPT_XFERINFODATA, &stream);
     curl_easy_setopt (self->stream, CURLOPT_WRITEFUNCTION, on_stream);
     curl_easy_setopt (self->stream, CURLOPT_WRITEDATA, &stream);
     curl_easy_setopt (self->stream, CURLOPT_HEADERFUNCTION, on_header);

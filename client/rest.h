@@ -30,12 +30,16 @@ typedef void rest_sent_fn (void *arg, uint64_t sent, uint64_t total);
 int rest_upload (rest_t *self, const char *path, const char *file, const char *name, rest_sent_fn *on_sent, void *arg,
                  json_t **reply, err_t *err);
 
-/*  What a stream tells: that it is open (`event` NULL: what happens from now on will be told), or one event
- *  (borrowed). False ends the stream. */
+/*  True when the server cannot be reached, or said that it, or a part of it, is away or stopping: asking again later
+ *  may help. */
+bool rest_is_away (const err_t *err);
+
+/*  What a stream tells: one event (borrowed), or, with `event` NULL, that it is open (what happens from now on will be
+ *  told) or, every 15 seconds, that it still is and there was nothing. False ends the stream. */
 typedef bool rest_event_fn (void *arg, const json_t *event);
 
-/*  Reads server-sent events until the callback says stop (returns 1), the server ends the stream (0), or it cannot
- *  be reached or refuses (-1). The callback may call rest_call on the same object. */
+/*  Reads server-sent events until the callback says stop (returns 1), the server ends the stream or is not heard for
+ *  45 seconds (0), or it cannot be reached or refuses (-1). The callback may call rest_call on the same object. */
 int rest_stream (rest_t *self, const char *path, rest_event_fn *on_event, void *arg, err_t *err);
 
 #endif
