@@ -142,7 +142,7 @@ static void drain (gateway_t *self, uint64_t now_ms)
 /*  True: it is over. `more`: there are requests to be refused, or replies, still to be read. */
 static bool is_drained (gateway_t *self, bool more, uint64_t now_ms)
 {
-    if (!more && http_in_hand (self->http) + zmq_front_in_hand (self->front) == 0)
+    if (!more && http_in_hand (self->http) + zmq_front_in_hand (self->front) + waits_pending (self->waits) == 0)
         return true;
     if (now_ms >= self->drain_ms + DRAIN_MS) {
         upstream_give_up (self->broker, "did not answer before the gateway stopped");

@@ -1,4 +1,4 @@
-/*  Search, live events, and whether all is well. */
+/*  Search, and whether all is well. */
 #include "gateway/dispatch.h"
 #include "gateway/handlers.h"
 #include "gateway/relay.h"
@@ -18,14 +18,6 @@ void search (gateway_t *self, request_t *request)
     msg.search.mode = (uint8_t)args_number (args, ARG_MODE, SEARCH_HYBRID);
     msg.search.document = args_id (args, ARG_DOCUMENT);
     relay (self->storage, request, &msg, true, RELAY_SEARCH_MS);
-}
-
-void events_stream (gateway_t *self, request_t *request)
-{
-    if (request->stream)
-        request->stream (request);
-    else
-        request_problem (request, ERR_MALFORMED, "events are a stream: over ZeroMQ, subscribe to the PUB feed");
 }
 
 void health_alive (gateway_t *self, request_t *request)

@@ -16,7 +16,7 @@ void task_get (gateway_t *self, request_t *request)
 {
     uint64_t seconds = args_number (&request->args, ARG_WAIT, 0);
     if (seconds) {
-        waits_add (self->waits, request, seconds);
+        waits_add (self->waits, request->id, seconds, relay_done, request);
         return;
     }
     wire_msg_t msg = { .kind = WIRE_KIND_TASK_GET, .task_get = { .user = self->user, .task = request->id } };

@@ -12,7 +12,9 @@
 typedef struct wait {
     struct wait *next;
     waits_t *waits;
-    request_t *request;
+    uuid_t task;
+    upstream_done_fn *done;
+    void *owner;
     uint64_t deadline_ms;
     uint64_t again_ms; /* ask again then */
     uint64_t step_ms;
@@ -69,9 +71,8 @@ static void finish (wait_t *wait, frames_t *reply, const err_t *err)
     *link = wait->next;
     waits->count--;
     feed_release (waits->gateway->feed, clock_mono_ms ());
-    request_t *request = wait->request;
+    wait->done (wait->owner, reply, err);
     free (wait);
-    relay_done (request, reply, err);
 }
 
 static void asked (void *owner, frames_t *reply, const err_t *err)
@@ -94,20 +95,22 @@ static void asked (void *owner, frames_t *reply, const err_t *err)
 static void ask (wait_t *wait)
 {
     gateway_t *gateway = wait->waits->gateway;
-    wire_msg_t msg = { .kind = WIRE_KIND_TASK_GET, .task_get = { .user = gateway->user, .task = wait->request->id } };
+    wire_msg_t msg = { .kind = WIRE_KIND_TASK_GET, .task_get = { .user = gateway->user, .task = wait->task } };
     wait->asking = true;
     wait->woken = false;
     upstream_ask (gateway->broker, &msg, NULL, true, RELAY_TIMEOUT_MS, asked, wait);
 }
 
-void waits_add (waits_t *self, request_t *request, uint64_t seconds)
+void waits_add (waits_t *self, uuid_t task, uint64_t seconds, upstream_done_fn *done, void *owner)
 {
     wait_t *wait = calloc (1, sizeof *wait);
     if (!wait)
         abort ();
     wait->waits = self;
-    wait->request = request;
-    wait->deadline_ms = clock_mono_ms () + (self->count < WAITS_MAX ? seconds * 1000 : 0);
+    wait->task = task;
+    wait->done = done;
+    wait->owner = owner;
+    wait->deadline_ms = clock_mono_ms () + (self->count < WAITS_MAX && !self->gateway->draining ? seconds * 1000 : 0);
     self->count++;
     wait->next = self->first;
     self->first = wait;
@@ -127,7 +130,7 @@ void waits_event (waits_t *self, const feed_event_t *event)
     if (!event->ended)
         return;
     for (wait_t *wait = self->first; wait; wait = wait->next)
-        if (uuid_eq (wait->request->id, event->task))
+        if (uuid_eq (wait->task, event->task))
             wake (wait);
 }
 
@@ -145,6 +148,11 @@ uint64_t waits_deadline (const waits_t *self)
         if (!wait->asking && wait->again_ms < soonest)
             soonest = wait->again_ms;
     return soonest;
+}
+
+size_t waits_pending (const waits_t *self)
+{
+    return self->count;
 }
 
 void waits_hurry (waits_t *self)

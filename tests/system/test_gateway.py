@@ -402,6 +402,43 @@ def test_a_stream_of_one_task_is_shown_where_it_stands():
             stream.close()
 
 
+def test_a_stream_of_a_task_that_has_ended_says_so():
+    with gateway() as gate:
+        problem(gate.rest.get(f"events?task_id={uuid.uuid4()}"), 404, "not_found")
+        task = gate.submit()["task"]["id"]
+        gate.broker.finish(task, "failed")
+        everything = Events(gate)
+        for _ in range(2):
+            stream = Events(gate, f"?task_id={task}")
+            event = stream.next()
+            assert event["event"] == "failed" and "id" not in event, event
+            said = json.loads(event["data"])
+            assert said["replay"] is True and said["task"]["id"] == task and said["task"]["status"] == "failed"
+            stream.close()
+        everything.close()
+
+
+def test_a_task_that_ends_while_its_stream_is_opened_is_told_once():
+    with gateway() as gate:
+        first, second = (gate.submit(text)["task"]["id"] for text in (b"1", b"2"))
+        stream = Events(gate, f"?task_id={first}")
+        # it ends, and the event passes before the subscription has arrived
+        gate.broker.tasks[uuid.UUID(first)]["status"] = "completed"
+        event = stream.next()
+        assert event["event"] == "completed" and "id" not in event, event
+        stream.close()
+        stream, everything = Events(gate, f"?task_id={second}"), Events(gate)
+        wait_for(lambda: f"task.local.{second}".encode() in gate.broker.topics, 5, "the subscription")
+        gate.broker.finish(second)
+        assert stream.next()["id"] == "1"
+        # whatever is asked because of the event has been answered when the next one comes
+        wait_for(lambda: gate.broker.count("task_get") >= 5, 5, "the question")
+        gate.broker.publish("deleted", {"id": second})
+        assert stream.next()["event"] == "deleted"
+        for one in (stream, everything):
+            one.close()
+
+
 def test_a_slow_stream_is_cut_and_delays_nobody():
     with gateway() as gate:
         task = gate.submit()["task"]

@@ -119,6 +119,16 @@ def test_uploads_under_way_are_taken_when_it_stops_or_told_that_they_are_not():
         assert gate.broker.count("submit") == 1
 
 
+def test_a_stream_that_was_just_opened_does_not_keep_it_from_ending():
+    with gateway() as gate:
+        task = gate.rest.submit("note.txt", b"text")["task"]["id"]
+        stream = Events(gate, f"?task_id={task}")
+        started = time.monotonic()
+        gate.process.send_signal(signal.SIGTERM)
+        stream.reply.read()
+        assert gate.process.wait(10) == 0 and time.monotonic() - started < 3
+
+
 def refuses(gate):
     try:
         socket.create_connection((gate.host.hostname, gate.host.port), timeout=5).close()
