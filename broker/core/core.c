@@ -84,8 +84,12 @@ static void save_users (core_t *self)
 {
     for (user_t *user; (user = self->dirty_users);) {
         self->dirty_users = user->next_dirty;
+        if (BUG (UNSAVED_SEQ))
+            user->record.seq--;
         record_key_user (&self->key, user->name);
         record_put (self->kv, FAMILY_USERS, str_span (&self->key), &record_user_shape, &user->record);
+        if (BUG (UNSAVED_SEQ))
+            user->record.seq++;
         user->dirty = false;
     }
 }
@@ -464,7 +468,7 @@ uint64_t core_dispatch (core_t *self)
 int core_commit (core_t *self, err_t *err)
 {
     save_users (self);
-    bool sync = self->sync;
+    bool sync = self->sync && !BUG (UNSYNCED);
     self->sync = false;
     if (kv_commit (self->kv, sync, err) == -1)
         return -1;

@@ -57,7 +57,7 @@ static void show (core_t *self, const user_t *user, uint64_t seq, feed_event_t e
                   const record_task_t *view, bool replay)
 {
     str_t topic = STR_INIT, body = STR_INIT;
-    task_topic (&topic, user->name, task);
+    task_topic (&topic, BUG (WRONG_USER) ? self->last_user->name : user->name, task);
     if (is_wanted (self, str_span (&topic))) {
         str_char (&body, '{');
         str_key_u64 (&body, "seq", seq);

@@ -39,7 +39,8 @@ static core_worker_t *worker_add (core_t *self, const wire_hello_t *hello)
     out->pid = hello->pid;
     out->frames[out->frame_count++] = buf_copy (hello->endpoint);
     out->frames[out->frame_count++] = buf_copy (hello->host);
-    wire_msg_t msg = { .kind = WIRE_KIND_WELCOME, .welcome = { self->meta.epoch, self->config.beat_ms, 1 } };
+    wire_msg_t msg = { .kind = WIRE_KIND_WELCOME,
+                       .welcome = { self->meta.epoch, self->config.beat_ms, !BUG (STALE_JOBS) } };
     core_send_worker (self, worker, &msg, NULL);
     log_write (LOG_INFO, "worker_joined", &(log_where_t){ .stage = stage_name (worker->stage) },
                "worker %s of %s joined, pid %llu", worker->name, stage_name (worker->stage),
@@ -91,7 +92,8 @@ void jobs_worker_gone (core_t *self, core_worker_t *worker, const char *why)
         else {
             unit_t *unit = job->unit;
             job_free (self, job);
-            unit_ready (self, unit);
+            if (!BUG (LOST_REQUEUE))
+                unit_ready (self, unit);
         }
     }
     out_t *out = core_out (self, OUT_DISCONNECT);
@@ -123,7 +125,7 @@ static core_worker_t *pick_worker (core_t *self, stage_t stage)
 {
     core_worker_t *best = NULL;
     for (core_worker_t *worker = self->workers; worker; worker = worker->next) {
-        if (worker->stage != stage || worker->held >= worker->slots)
+        if (worker->stage != stage || worker->held >= worker->slots + BUG (ONE_SLOT_MORE))
             continue;
         /* One running and one waiting; more only while all of it together is small. Nothing waits behind a long
          * extraction while another worker may become free. */
@@ -410,8 +412,10 @@ static void unit_failed (core_t *self, job_t *job, span_t code, span_t message, 
         }
         return;
     }
-    if (!task)
-        return; /* a purge that storage rejects for good stays recorded, and is tried at the next start */
+    if (!task) {
+        purge_refused (self, (purge_t *)unit, code, message);
+        return;
+    }
     run_t *run = task->run;
     if (unit->kind == UNIT_SEGMENT)
         segment_failed (self, (segment_t *)unit, code, message);
@@ -508,12 +512,12 @@ static int on_result (core_t *self, core_worker_t *worker, const frames_t *in, e
     if (frames_columns (in, result->columns, columns, err) == -1)
         return -1;
     job_t *job = NULL;
-    if (worker && result->epoch == self->meta.epoch)
+    if (worker && (result->epoch == self->meta.epoch || BUG (NO_FENCE)))
         for (job = worker->first; job && job->number != result->number; job = job->next)
             ;
     if (!job || job->unit->stage != result->stage ||
         (job->unit->kind == UNIT_EXTRACT && result->outcome != RESULT_FAILED && result->columns &&
-         result->segment < job->task->run->next)) {
+         result->segment < job->task->run->next && !BUG (DOUBLED))) {
         self->stale_results++;
         if (worker) {
             wire_msg_t msg = { .kind = WIRE_KIND_ACK, .ack = { result->epoch, result->number, result->segment, 0 } };

@@ -159,7 +159,7 @@ static void checkpoint (core_t *self, run_t *run)
                                .text_bytes = run->first_text_bytes,
                                .cursor = buf_span (run->first_cursor),
                                .permille = run->permille,
-                               .chunks = run->first_chunks,
+                               .chunks = BUG (COUNTED_AHEAD) ? run->chunks : run->first_chunks,
                                .embeddings = run->first_embeddings,
                                .warnings = str_span (&run->warnings),
                                .media_type = str_span (&run->media_type),
@@ -210,7 +210,7 @@ void run_progress (core_t *self, run_t *run)
     double read = run->extract_done ? 1.0 : run->permille / 1000.0;
     double through = run->next ? run->stage_done / (3.0 * run->next) : 0.0;
     uint8_t progress = (uint8_t)(99.0 * read * (0.25 + 0.75 * through));
-    if (progress <= task->progress)
+    if (progress <= task->progress && !BUG (FALLING))
         return;
     run->progress_at = self->now;
     task->progress = progress > 99 ? 99 : progress;

@@ -7,6 +7,7 @@
 #ifndef BROKER_CORE_STATE_H
 #define BROKER_CORE_STATE_H
 
+#include "broker/core/bugs.h"
 #include "broker/core/core.h"
 #include "broker/core/lifecycle.h"
 #include "broker/core/map.h"
@@ -218,6 +219,8 @@ int task_load_all (core_t *self, err_t *err);
 void task_free (core_t *self, task_t *task);
 purge_t *purge_create (core_t *self, user_t *user, uuid_t document, uint64_t revision);
 void purge_done (core_t *self, purge_t *purge);
+/*  Storage cannot do it: whoever waits is told; it stays recorded, and is tried again at the next start. */
+void purge_refused (core_t *self, purge_t *purge, span_t code, span_t message);
 void purge_free (core_t *self, purge_t *purge);
 int purge_load_all (core_t *self, err_t *err);
 

@@ -3,6 +3,7 @@
 #include "broker/core/state.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 static void key_id (core_t *self, const task_t *task)
@@ -79,7 +80,7 @@ void task_save (core_t *self, task_t *task)
 
 void task_committing (core_t *self, task_t *task)
 {
-    if (task->committing)
+    if (task->committing || BUG (LATE_CANCEL))
         return;
     task->committing = true;
     task_save (self, task);
@@ -110,7 +111,8 @@ static void task_leave (core_t *self, task_t *task)
 {
     key_id (self, task);
     kv_delete (self->kv, FAMILY_LIVE, str_span (&self->key));
-    if (task->run ? task->run->checkpointed : task->started_at != 0) /* without a run: of before a restart */
+    if ((task->run ? task->run->checkpointed : task->started_at != 0) &&
+        !BUG (OLD_CHECKPOINT)) /* without a run: of before a restart */
         kv_delete (self->kv, FAMILY_WORK, str_span (&self->key));
     map_remove (&self->tasks, task->id);
     task_free (self, task);
@@ -204,7 +206,7 @@ static int load_resume (core_t *self, run_t *run, err_t *err)
     key_id (self, run->task);
     int found = record_get (self->kv, FAMILY_WORK, str_span (&self->key), &record_resume_shape, &resume, &bytes, err);
     run->checkpointed = found == 1;
-    if (found == 1 && resume.revision == run->task->revision)
+    if (found == 1 && (resume.revision == run->task->revision || BUG (OLD_CHECKPOINT)))
         run_load (self, run, &resume);
     str_free (&bytes);
     return found == -1 ? -1 : 0;
@@ -262,7 +264,7 @@ static void count_ended (user_t *user, const record_task_t *end, int step)
     uint64_t *counter = end->status == TASK_COMPLETED ? &user->record.completed
                         : end->status == TASK_FAILED  ? &user->record.failed
                                                       : &user->record.cancelled;
-    *counter += (uint64_t)step;
+    *counter += (uint64_t)step + (BUG (MISCOUNT) && step > 0 && end->status == TASK_COMPLETED);
     if (end->status == TASK_COMPLETED)
         user->record.processing_ms += (uint64_t)step * end->processing_ms;
 }
@@ -312,7 +314,7 @@ static void task_end (core_t *self, task_t *task, task_event_t event, span_t cod
                         : task->status == TASK_FAILED  ? FEED_FAILED
                                                        : FEED_CANCELLED;
     events_publish (self, task->user, feed, task->id, &end);
-    if ((run ? run->touched_storage : task->started_at != 0) && task->status != TASK_COMPLETED)
+    if ((run ? run->touched_storage : task->started_at != 0) && task->status != TASK_COMPLETED && !BUG (REMAINS))
         purge_create (self, task->user, task->document, task->revision);
     self->sync = true;
     str_free (&bytes);
@@ -547,6 +549,18 @@ void purge_done (core_t *self, purge_t *purge)
     if (purge->route)
         core_reply (self, purge->route, &(wire_reply_t){ .req = purge->req, .status = 204 }, NULL, NULL);
     purge_free (self, purge);
+}
+
+void purge_refused (core_t *self, purge_t *purge, span_t code, span_t message)
+{
+    if (!purge->route)
+        return;
+    char name[64];
+    err_t err;
+    snprintf (name, sizeof name, "%.*s", SPAN_ARG (code));
+    err_set (&err, err_code (name), "%.*s", SPAN_ARG (message));
+    core_reply_error (self, purge->route, purge->req, &err);
+    buf_unref (&purge->route);
 }
 
 int purge_load_all (core_t *self, err_t *err)

@@ -42,8 +42,14 @@ static void check_depot (const task_t *task)
 {
     uint32_t segments, expected = 0;
     uint64_t revision = depot_visible (sim.depot, task->document, &segments);
-    if (task->final != COMPLETED)
+    if (task->final != COMPLETED) {
+        bool may_be_there = task->dark || task->completed;
+        for (size_t i = 0; i < sim.task_count; i++) /* another task of the same document */
+            may_be_there |= uuid_eq (sim.tasks[i].document, task->document) && &sim.tasks[i] != task;
+        if (revision && !may_be_there)
+            broken ("task %s is %s, and its document is there", name_of (task->id), status_names[task->final]);
         return;
+    }
     for (uint32_t i = 0; i < script_segments (task->content); i++)
         if (!script_is_bad (task->content, i))
             expected |= 1u << i;

@@ -82,6 +82,7 @@ static void seen (task_t *task, span_t json)
         broken ("task %s failed without a reason: %.*s", name_of (task->id), SPAN_ARG (json));
     if (task->final != status)
         sim.ended++;
+    task->completed |= status == COMPLETED;
     task->final = status;
 }
 
@@ -335,6 +336,11 @@ void clients_ask (ask_t kind, const task_t *task)
 
 void clients_meddle (ask_t kind)
 {
-    if (sim.task_count)
-        clients_ask (kind, &sim.tasks[dice_below (&sim.dice, (uint32_t)sim.task_count)]);
+    if (!sim.task_count)
+        return;
+    const task_t *task = NULL;
+    for (int i = 0; i < 8 && (!task || is_final (task->final));
+         i++) /* rather one that lives: there are fewer of them */
+        task = &sim.tasks[dice_below (&sim.dice, (uint32_t)sim.task_count)];
+    clients_ask (kind, task);
 }

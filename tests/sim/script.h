@@ -12,7 +12,7 @@
 /*  Segments that extract gives; 0: there is no text in it. */
 static inline uint32_t script_segments (uint32_t content)
 {
-    return content % 23 == 5 ? 0 : 1 + content % 7 + (content % 31 == 3 ? 5 : 0);
+    return content % 23 == 5 ? 0 : 1 + content % 7 + (content % 5 == 0 ? 5 : 0);
 }
 
 /*  Extract refuses it at once. */

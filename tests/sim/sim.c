@@ -11,20 +11,30 @@
 #include "tests/sim/sim.h"
 #include "base/log.h"
 #include "base/options.h"
+#include "broker/core/bugs.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #define SETTLE_EVERY 4000u /* steps: then all misfortune stops until all work has ended */
 
 static const option_t table[] = {
     { "seed", OPTION_NUMBER, "1", "N", "the same seed, the same run" },
     { "steps", OPTION_NUMBER, "100000", "N", "how long" },
+#ifdef MYELIN_BUGS
+    { "bug", OPTION_NUMBER, "0", "N", "one that is to be found; 0: all, one after the other" },
+#endif
     { "trace", OPTION_NUMBER, "0", "N", "from this step on every message is printed; 0: none is" },
     { 0 },
 };
+
+#ifdef MYELIN_BUGS
+core_bug_t core_bug;
+#endif
 
 sim_t sim;
 const char *const user_names[USERS] = { "ann", "bob", "local" };
@@ -142,6 +152,7 @@ static void crash (bool power)
     }
     for (size_t i = 0; i < sim.task_count; i++) {
         sim.tasks[i].power_lost |= power;
+        sim.tasks[i].dark |= power && !is_final (sim.tasks[i].final);
         if (power && !is_final (sim.tasks[i].final))
             sim.tasks[i].progress = 0;
     }
@@ -255,22 +266,13 @@ static void step (void)
         misfortune ();
 }
 
-int main (int argc, char **argv)
+static void run (uint64_t seed, uint64_t steps, uint64_t trace_from)
 {
-    err_t err;
-    options_t *options = options_new (table, argc, argv, &err);
-    if (!options || options_help_wanted (options)) {
-        fprintf (stderr, "%s\n", options ? "sim [--seed N] [--steps M]" : err.message);
-        return 2;
-    }
-    uint64_t seed = options_number (options, "seed"), steps = options_number (options, "steps");
-    uint64_t trace_from = options_number (options, "trace");
-    options_destroy (&options);
-    log_init ("sim", LOG_ERROR + 1);
     sim = (sim_t){
         .dice = { seed }, .config = core_config_default, .trace = trace_from, .now = 1000000, .wall = 1700000000000u
     };
     sim.config.active_max = 16;
+    sim.config.window = 3;
     sim.letters = calloc (LETTERS_MAX, sizeof *sim.letters);
     sim.kv = kv_memory_new (FAMILY_COUNT);
     sim.depot = depot_new ();
@@ -293,5 +295,56 @@ int main (int argc, char **argv)
         frames_clear (&sim.letters[i]);
     free (sim.letters);
     free (sim.asked);
+}
+
+#ifdef MYELIN_BUGS
+static const char *const bug_names[] = { "none",
+#define CORE_BUG_NAME(sym, what) what,
+                                         CORE_BUGS (CORE_BUG_NAME)
+#undef CORE_BUG_NAME
+};
+
+/*  Each bug must break a promise within `steps`; says which do not. */
+static int hunt (uint64_t seed, uint64_t steps)
+{
+    int missed = 0;
+    for (int bug = 1; bug < BUG_COUNT; bug++) {
+        fflush (stdout);
+        pid_t pid = fork ();
+        if (pid == 0) {
+            core_bug = (core_bug_t)bug;
+            run (seed, steps, 0);
+            _exit (0);
+        }
+        int status = 0;
+        bool found = pid > 0 && waitpid (pid, &status, 0) == pid && WIFEXITED (status) && WEXITSTATUS (status) == 1;
+        missed += !found;
+        printf ("%-6s %s\n", found ? "found" : "MISSED", bug_names[bug]);
+    }
+    printf ("%d of %d bugs found\n", BUG_COUNT - 1 - missed, BUG_COUNT - 1);
+    return missed ? 1 : 0;
+}
+#endif
+
+int main (int argc, char **argv)
+{
+    err_t err;
+    options_t *options = options_new (table, argc, argv, &err);
+    if (!options || options_help_wanted (options)) {
+        fprintf (stderr, "%s\n", options ? "sim [--seed N] [--steps M]" : err.message);
+        return 2;
+    }
+    uint64_t seed = options_number (options, "seed"), steps = options_number (options, "steps");
+    uint64_t trace_from = options_number (options, "trace");
+    log_init ("sim", LOG_ERROR + 1);
+#ifdef MYELIN_BUGS
+    core_bug = (core_bug_t)options_number (options, "bug");
+    if (core_bug == BUG_NONE) {
+        options_destroy (&options);
+        return hunt (seed, steps);
+    }
+#endif
+    options_destroy (&options);
+    run (seed, steps, trace_from);
     return 0;
 }

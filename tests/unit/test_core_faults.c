@@ -341,6 +341,32 @@ static void a_removed_task_leaves_no_history (void **state)
     world_stop (&world);
 }
 
+static void who_waits_for_a_deletion_that_storage_refuses_is_told (void **state)
+{
+    world_t world;
+    uuid_t document, storage;
+    frames_t job, reply;
+    (void)state;
+    world_start (&world, NULL);
+    storage = world_worker (&world, STAGE_STORAGE, 1);
+    world_submit (&world, "ann", "hello", 0, &document, NULL);
+    wire_document_delete_t drop = { .req = 7, .user = SPAN_LIT ("ann"), .document = document };
+    world_say (&world, &(wire_msg_t){ .kind = WIRE_KIND_DOCUMENT_DELETE, .document_delete = drop }, NULL, 0);
+    world_turn (&world);
+    assert_true (world_hear (&world, WIRE_KIND_JOB, storage, &job));
+    world_result (&world, storage, &job.msg.job, RESULT_FAILED, "corrupt", 0, 0);
+    world_turn (&world);
+    frames_clear (&job);
+    assert_true (world_hear (&world, WIRE_KIND_REPLY, anyone, &reply));
+    assert_int_equal (reply.msg.reply.status, 500);
+    frames_clear (&reply);
+    world_restart (&world, false); /* it is tried again */
+    storage = world_worker (&world, STAGE_STORAGE, 1);
+    assert_true (world_work (&world, storage));
+    assert_false (world_work (&world, storage));
+    world_stop (&world);
+}
+
 static void all_tasks_of_a_document_go_with_it_those_of_the_same_turn_too (void **state)
 {
     world_t world;
@@ -532,6 +558,7 @@ int main (void)
         cmocka_unit_test (a_storage_in_trouble_may_have_committed_all_the_same),
         cmocka_unit_test (what_is_stored_twice_counts_once),
         cmocka_unit_test (a_removed_task_leaves_no_history),
+        cmocka_unit_test (who_waits_for_a_deletion_that_storage_refuses_is_told),
         cmocka_unit_test (all_tasks_of_a_document_go_with_it_those_of_the_same_turn_too),
         cmocka_unit_test (the_average_is_over_the_tasks_there_are_and_restarts_keep_it),
         cmocka_unit_test (the_whole_quarantine_is_retried_by_one_request),
