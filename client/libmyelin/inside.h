@@ -29,6 +29,11 @@ int myelin_request (myelin_t *self, const char *method, const char *path, json_t
 
 void *myelin_socket (myelin_t *self, int type, const char *address);
 
+int64_t myelin_now_ms (void); /* monotonic */
+
+/*  Waits until `socket` has something to read: 1; 0 when `timeout_ms` (-1: no bound) are over; -1 and errno. */
+int myelin_poll (void *socket, int timeout_ms);
+
 /*  Fill a struct from the API's JSON. */
 void myelin_read_task (const json_t *json, myelin_task_t *task);
 void myelin_read_event (const json_t *json, myelin_event_t *event);

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <zmq.h>
 
 #define API            "/api/v1/"
@@ -30,6 +31,25 @@ void *myelin_socket (myelin_t *self, int type, const char *address)
         return NULL;
     }
     return socket;
+}
+
+int64_t myelin_now_ms (void)
+{
+    struct timespec now;
+    clock_gettime (CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+int myelin_poll (void *socket, int timeout_ms)
+{
+    int64_t deadline = myelin_now_ms () + timeout_ms;
+    for (;;) {
+        int64_t left = timeout_ms < 0 ? -1 : deadline - myelin_now_ms ();
+        zmq_pollitem_t item = { socket, 0, ZMQ_POLLIN, 0 };
+        int ready = zmq_poll (&item, 1, timeout_ms >= 0 && left < 0 ? 0 : (long)left);
+        if (ready >= 0 || errno != EINTR)
+            return ready;
+    }
 }
 
 myelin_t *myelin_new (const char *req, const char *pub)
@@ -171,8 +191,7 @@ int myelin_request (myelin_t *self, const char *method, const char *path, json_t
         json_object_set_new (request, "token", json_string (self->token));
     if (send_request (self, request, bytes, size))
         goto out;
-    zmq_pollitem_t item = { self->req, 0, ZMQ_POLLIN, 0 };
-    if (zmq_poll (&item, 1, self->timeout_ms) <= 0) {
+    if (myelin_poll (self->req, self->timeout_ms) <= 0) {
         myelin_fail (self, 0, "no answer from %s in %d ms", self->req_address, self->timeout_ms);
         /* The answer may still come, and would be taken for that of the next request. */
         zmq_close (self->req);
@@ -187,8 +206,21 @@ out:
     return rc;
 }
 
+/*  The gateway closes the connection on a larger frame: no answer would come. */
+static int check_size (myelin_t *self, const char *name, size_t size)
+{
+    if (size <= MYELIN_DOCUMENT_MAX)
+        return 0;
+    return myelin_fail (self, 0,
+                        "'%.256s' has %zu bytes, and a document over ZeroMQ has at most %zu; hand it in over HTTP, as "
+                        "`myelin submit` does",
+                        name, size, MYELIN_DOCUMENT_MAX);
+}
+
 int myelin_submit (myelin_t *self, const char *name, const void *bytes, size_t size, int priority, myelin_task_t *task)
 {
+    if (check_size (self, name, size))
+        return -1;
     json_t *query = json_object (), *body = NULL;
     if (priority) {
         char text[16];
@@ -232,8 +264,12 @@ int myelin_submit_file (myelin_t *self, const char *path, int priority, myelin_t
     }
     int rc = -1;
     size_t size = (size_t)about.st_size;
-    char *bytes = malloc (size + 1);
     const char *slash = strrchr (path, '/');
+    if (check_size (self, path, size)) {
+        fclose (file);
+        return -1;
+    }
+    char *bytes = malloc (size + 1);
     if (!bytes)
         myelin_fail (self, 0, "out of memory");
     else if (fread (bytes, 1, size, file) != size)
@@ -248,7 +284,8 @@ int myelin_submit_file (myelin_t *self, const char *path, int priority, myelin_t
 int myelin_task (myelin_t *self, const char *id, myelin_task_t *task)
 {
     char path[128];
-    if (strlen (id) >= MYELIN_ID_SIZE)
+    size_t size = strspn (id, "0123456789-ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz");
+    if (size == 0 || id[size] || size >= MYELIN_ID_SIZE) /* it would be another path */
         return myelin_fail (self, 404, "'%.60s' is no id of a task", id);
     snprintf (path, sizeof path, "document-processing/tasks/%s", id);
     json_t *body = NULL;

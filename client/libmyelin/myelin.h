@@ -16,7 +16,8 @@
 extern "C" {
 #endif
 
-#define MYELIN_ID_SIZE 40
+#define MYELIN_ID_SIZE      40
+#define MYELIN_DOCUMENT_MAX ((size_t)64 << 20) /* bytes of a document over ZeroMQ; larger ones go over HTTP */
 
 typedef struct myelin myelin_t;
 
@@ -60,7 +61,7 @@ void myelin_destroy (myelin_t **self_p); /* sets *self_p to NULL; NULL inside is
 
 /*  The token sent with every request; copied. NULL: none. */
 void myelin_set_token (myelin_t *self, const char *token);
-/*  How long a request may take; 30,000 ms unless set. */
+/*  How long a request may take; 30,000 ms unless set; -1: no bound. A signal ends no wait of this library. */
 void myelin_set_timeout (myelin_t *self, int timeout_ms);
 
 /*  About the last call that failed: the HTTP status the server gave, 0 when it gave none (it cannot be reached, a
@@ -68,8 +69,9 @@ void myelin_set_timeout (myelin_t *self, int timeout_ms);
 int myelin_status (const myelin_t *self);
 const char *myelin_error (const myelin_t *self);
 
-/*  Hands a document in: `size` bytes (borrowed for the call), called `name`. `priority` 1-10; 0: the default. When it
- *  returns 0 the task is durable and *task is filled; a document that was processed before gives its old task. */
+/*  Hands a document in: `size` bytes (borrowed for the call; at most MYELIN_DOCUMENT_MAX), called `name`. `priority`
+ * 1-10; 0: the default. When it returns 0 the task is durable and *task is filled; a document that was processed before
+ * gives its old task. */
 int myelin_submit (myelin_t *self, const char *name, const void *bytes, size_t size, int priority, myelin_task_t *task);
 int myelin_submit_file (myelin_t *self, const char *path, int priority, myelin_task_t *task);
 
@@ -79,8 +81,9 @@ int myelin_task (myelin_t *self, const char *id, myelin_task_t *task);
 /*  Called with every new state of the task that is waited for. */
 typedef void myelin_progress_fn (void *arg, const myelin_task_t *task);
 
-/*  Follows a task on the feed until it ended; `on_progress` may be NULL. 0 and *task when it ended, however it did;
- *  -1 after `timeout_ms` (-1: no bound). Subscribes for the time of the call: do not mix with an open subscription. */
+/*  Follows a task on the feed until it ended; `on_progress` may be NULL. 0 and *task when it ended, however it did; -1
+ *  when the server says that there is no such task, and after `timeout_ms` (-1: no bound); a server that is away is
+ *  waited for. Subscribes for the time of the call: do not mix with an open subscription. */
 int myelin_wait (myelin_t *self, const char *id, int timeout_ms, myelin_progress_fn *on_progress, void *arg,
                  myelin_task_t *task);
 

@@ -9,11 +9,13 @@ import argparse
 import json
 import pathlib
 import sys
+import time
 import urllib.parse
 
 import zmq
 
 FINAL = ("completed", "failed", "cancelled")
+SILENCE_SECONDS = 0.5
 
 
 def ask(req, method, path, content=None, **more):
@@ -34,18 +36,22 @@ def follow(req, sub, task):
     """Prints what happens to the task until it ended; gives its last state.
 
     A subscription is not acknowledged: what happens until it reached the publisher is not heard. So the task is asked
-    for once, and again whenever the feed is silent.
+    for whenever the feed is silent about it, whatever it says about others.
     """
     show(task)
+    ask_at = time.monotonic() + SILENCE_SECONDS
     while task["status"] not in FINAL:
-        if sub.poll(500):
-            topic, body = sub.recv_multipart()
-            event = json.loads(body)
+        if time.monotonic() >= ask_at:
+            task = ask(req, "GET", f"document-processing/tasks/{task['id']}")
+        elif sub.poll(max(1, (ask_at - time.monotonic()) * 1000)):
+            event = json.loads(sub.recv_multipart()[1])
+            # What waited in the socket may be older than what is known.
             if event["task"]["id"] != task["id"] or event["task"]["progress"] < task["progress"]:
                 continue
             task = event["task"]
         else:
-            task = ask(req, "GET", f"document-processing/tasks/{task['id']}")
+            continue
+        ask_at = time.monotonic() + SILENCE_SECONDS
         show(task)
     return task
 
