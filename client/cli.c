@@ -1,7 +1,10 @@
 #include "client/cli.h"
 #include "base/similar.h"
 #include "base/str.h"
+#include "client/text.h"
 
+#include <errno.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -19,9 +22,26 @@ static const struct {
     { ERR_FORBIDDEN, CLI_NOT_ALLOWED }, { ERR_UNAVAILABLE, CLI_UNREACHABLE }, { ERR_DRAINING, CLI_UNREACHABLE },
 };
 
+void cli_say (const char *format, ...)
+{
+    char *text = NULL;
+    va_list args;
+    va_start (args, format);
+    int size = vasprintf (&text, format, args);
+    va_end (args);
+    if (size < 0)
+        return;
+    str_t line = STR_INIT;
+    str_text (&line, "myelin: ");
+    text_fit (&line, span_str (text), 8192, false);
+    fprintf (stderr, "%s\n", line.data);
+    str_free (&line);
+    free (text);
+}
+
 cli_exit_t cli_fail (const err_t *err)
 {
-    fprintf (stderr, "myelin: %s\n", err->message);
+    cli_say ("%s", err->message);
     for (size_t i = 0; i < sizeof exits / sizeof *exits; i++)
         if (exits[i].code == err->code)
             return exits[i].exit;
@@ -69,9 +89,9 @@ static cli_exit_t no_command (const char *name)
             similar_try (&near, name, command->name);
     similar_try (&near, name, "help");
     if (near.word)
-        fprintf (stderr, "myelin: there is no command '%s'; did you mean '%s'?\n", name, near.word);
+        cli_say ("there is no command '%s'; did you mean '%s'?", name, near.word);
     else
-        fprintf (stderr, "myelin: there is no command '%s'; `myelin help` lists them\n", name);
+        cli_say ("there is no command '%s'; `myelin help` lists them", name);
     return CLI_USAGE;
 }
 
@@ -98,21 +118,23 @@ static cli_exit_t run (const command_t *command, int argc, char **argv)
     }
     cli_exit_t code = CLI_USAGE;
     int words = options_argc (options);
+    int empty = 0;
+    while (empty < words && *options_arg (options, empty))
+        empty++;
     if (options_help_wanted (options)) {
         print_help (command);
         code = CLI_OK;
-    } else if (words < command->least_words)
-        fprintf (stderr, "myelin: %s needs more: myelin %s %s\n", command->name, command->name, command->arguments);
+    } else if (empty < words)
+        cli_say ("word %d is empty (a variable that is not set?): myelin %s %s", empty + 1, command->name,
+                 command->arguments);
+    else if (words < command->least_words)
+        cli_say ("%s needs more: myelin %s %s", command->name, command->name, command->arguments);
     else if (command->most_words >= 0 && words > command->most_words)
-        fprintf (stderr, "myelin: '%s' is one word too many: myelin %s %s\n",
-                 options_arg (options, command->most_words), command->name, command->arguments);
+        cli_say ("'%s' is one word too many: myelin %s %s", options_arg (options, command->most_words), command->name,
+                 command->arguments);
     else
         code = command->run (options);
     options_destroy (&options);
-    if (fflush (stdout) != 0 && code == CLI_OK) {
-        perror ("myelin: cannot write the output");
-        code = CLI_ERROR;
-    }
     return code;
 }
 
@@ -125,7 +147,7 @@ static int command_index (int argc, char **argv)
     return at;
 }
 
-int cli_main (int argc, char **argv)
+static cli_exit_t dispatch (int argc, char **argv)
 {
     if (argc < 2) {
         print_commands ();
@@ -136,17 +158,29 @@ int cli_main (int argc, char **argv)
         return CLI_OK;
     }
     if (strcmp (argv[1], "--help") == 0 || strcmp (argv[1], "-h") == 0)
-        return (int)help (NULL);
+        return help (NULL);
     int at = command_index (argc, argv);
     if (at >= argc) {
-        fprintf (stderr, "myelin: which command? `myelin help` lists them\n");
+        cli_say ("which command? `myelin help` lists them");
         return CLI_USAGE;
     }
     char *name = argv[at];
     memmove (argv + 2, argv + 1, sizeof *argv * (size_t)(at - 1));
     argv[1] = name;
     if (strcmp (name, "help") == 0)
-        return (int)help (argc > 2 ? argv[2] : NULL);
+        return help (argc > 2 ? argv[2] : NULL);
     const command_t *command = find (name);
-    return (int)(command ? run (command, argc - 1, argv + 1) : no_command (name));
+    return command ? run (command, argc - 1, argv + 1) : no_command (name);
+}
+
+int cli_main (int argc, char **argv)
+{
+    cli_exit_t code = dispatch (argc, argv);
+    bool lost = ferror (stdout) != 0; /* by a flush before: then the last one finds nothing wrong */
+    errno = 0;
+    if (fflush (stdout) != 0 || lost) {
+        cli_say ("the output could not be written%s%s", errno ? ": " : "", errno ? strerror (errno) : "");
+        code = code == CLI_OK ? CLI_ERROR : code;
+    }
+    return (int)code;
 }

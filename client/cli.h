@@ -43,7 +43,11 @@ typedef struct {
         "json", OPTION_FLAG, NULL, NULL, "print JSON, one object a line"                                               \
     }
 
-/*  Says `myelin: message` on stderr and returns the exit code that fits. */
+/*  Says `myelin: …` on stderr, in one line. What a terminal would obey is replaced: texts may quote names of files and
+ *  what a server said. */
+void cli_say (const char *format, ...) __attribute__ ((format (printf, 1, 2)));
+
+/*  Says the error's message and returns the exit code that fits. */
 cli_exit_t cli_fail (const err_t *err);
 
 /*  The commands, by subject; each file has a table that ends with a NULL name. */

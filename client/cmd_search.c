@@ -97,10 +97,9 @@ static cli_exit_t run_search (const options_t *options)
     json_t *hit;
     json_array_foreach (json_object_get (reply, "hits"), index, hit)
     {
-        if (options_flag (options, "json")) {
-            json_dumpf (hit, stdout, JSON_COMPACT);
-            putchar ('\n');
-        } else
+        if (options_flag (options, "json"))
+            json_print (hit);
+        else
             print_hit (index + 1, hit, colour);
     }
     if (json_array_size (json_object_get (reply, "hits")) == 0)

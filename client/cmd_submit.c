@@ -35,13 +35,6 @@ typedef struct {
     cli_exit_t code;
 } submit_t;
 
-static void print_json (const json_t *value) /* at once: someone may be waiting for it */
-{
-    json_dumpf (value, stdout, JSON_COMPACT);
-    putchar ('\n');
-    fflush (stdout);
-}
-
 static void print_safe (const char *text)
 {
     str_t safe = STR_INIT;
@@ -59,7 +52,7 @@ static void on_end (void *arg, const char *id, const char *name, const json_t *t
         self->code = CLI_TASK_FAILED;
     if (self->json) {
         if (task)
-            print_json (task);
+            json_print (task);
         return;
     }
     printf ("%s  %-9s  ", id, status);
@@ -89,7 +82,7 @@ static void on_sent (void *arg, uint64_t sent, uint64_t total)
 static void print_submitted (const submit_t *self, int status, const json_t *reply)
 {
     if (self->json) {
-        print_json (reply);
+        json_print (reply);
         return;
     }
     printf ("%s  ", json_text (json_object_get (reply, "task"), "id"));
@@ -131,7 +124,7 @@ static bool submit_file (submit_t *self, const char *path)
     }
     bars_clear (self->bars);
     if (status < 0) {
-        fprintf (stderr, "myelin: %s: not submitted\n", name.data);
+        cli_say ("%s: not submitted", name.data);
         self->code = cli_fail (&err);
         go_on = self->code != CLI_UNREACHABLE && self->code != CLI_NOT_ALLOWED;
         goto out;
@@ -153,12 +146,12 @@ static int by_name (const FTSENT **a, const FTSENT **b)
     return strcmp ((*a)->fts_name, (*b)->fts_name);
 }
 
-/*  Walks a file or directory; hidden entries and symbolic links inside a directory are left out. */
+/*  Walks a file or directory; inside a directory what is hidden, a symbolic link or no file is left out. */
 static bool submit_tree (submit_t *self, const char *root)
 {
     FTS *walk = fts_open ((char *[]){ (char *)root, NULL }, FTS_PHYSICAL | FTS_COMFOLLOW | FTS_NOCHDIR, by_name);
     if (!walk) {
-        fprintf (stderr, "myelin: %s: %s\n", root, strerror (errno));
+        cli_say ("%s: %s", root, strerror (errno));
         self->code = CLI_ERROR;
         return true;
     }
@@ -175,10 +168,20 @@ static bool submit_tree (submit_t *self, const char *root)
         case FTS_DNR:
         case FTS_ERR:
         case FTS_NS:
-            fprintf (stderr, "myelin: %s: %s\n", entry->fts_path, strerror (entry->fts_errno));
+            cli_say ("%s: %s", entry->fts_path, strerror (entry->fts_errno));
             self->code = CLI_ERROR;
             break;
+        case FTS_D:
+        case FTS_DP:
+            break;
         default:
+            if (entry->fts_level > 0) /* what is no file in a directory is no document */
+                break;
+            cli_say ("%s: %s", root,
+                     entry->fts_info == FTS_SLNONE
+                         ? "a link to something that is not there"
+                         : "neither a file nor a directory; put what comes from there into a file");
+            self->code = CLI_ERROR;
             break;
         }
     }
@@ -190,7 +193,7 @@ static cli_exit_t run_submit (const options_t *options)
 {
     uint64_t priority = options_number (options, "priority");
     if (options_given (options, "priority") && (priority < 1 || priority > 10)) {
-        fprintf (stderr, "myelin: --priority takes 1 to 10\n");
+        cli_say ("--priority takes 1 to 10");
         return CLI_USAGE;
     }
     err_t err;
@@ -233,8 +236,8 @@ static bool on_any_event (void *arg, const json_t *event)
     if (!event)
         return true;
     if (self->json) {
-        print_json (event);
-        return true;
+        json_print (event);
+        return ferror (stdout) == 0;
     }
     const json_t *task = json_object_get (event, "task");
     if (!task || json_is_true (json_object_get (event, "replay")))
@@ -264,7 +267,7 @@ static cli_exit_t watch_all (rest_t *rest, bool json)
         self.opened = false;
         int rc = rest_stream (rest, "events", on_any_event, &self, &err);
         if (rc > 0)
-            return CLI_ERROR; /* nobody reads our output any more */
+            return CLI_ERROR; /* our output goes nowhere */
         heard = heard || self.opened;
         failures = self.opened ? 0 : failures + 1;
         if (rc < 0 && (!heard || failures > 30 || !rest_is_away (&err)))

@@ -82,22 +82,21 @@ static void print_members (const json_t *object, int indent)
     {
         if (json_is_null (value))
             continue;
-        printf ("%*s%-*s", indent, "", 26 - indent, name);
-        if (json_is_object (value)) {
-            putchar ('\n');
-            print_members (value, indent + 2);
-            continue;
-        }
-        str_t text = STR_INIT;
+        str_t line = STR_INIT;
+        for (int i = 0; i < indent; i++)
+            str_char (&line, ' ');
+        text_fit (&line, span_str (name), (size_t)(26 - indent), true);
         if (json_is_string (value))
-            text_fit (&text, span_str (json_string_value (value)), 4096, false);
-        else {
-            char *dumped = json_dumps (value, JSON_ENCODE_ANY | JSON_REAL_PRECISION (6));
-            str_text (&text, dumped ? dumped : "");
+            text_fit (&line, span_str (json_string_value (value)), 4096, false);
+        else if (!json_is_object (value)) {
+            char *dumped = json_dumps (value, JSON_ENCODE_ANY | JSON_ENSURE_ASCII | JSON_REAL_PRECISION (6));
+            str_text (&line, dumped ? dumped : "");
             free (dumped);
         }
-        puts (text.data ? text.data : "");
-        str_free (&text);
+        puts (line.data);
+        str_free (&line);
+        if (json_is_object (value))
+            print_members (value, indent + 2);
     }
 }
 
@@ -119,7 +118,7 @@ static cli_exit_t each_task (const options_t *options, const char *method, const
         if (rest_call (rest, method, path.data, body, &task, &err) < 0)
             code = cli_fail (&err);
         else if (options_flag (options, "json"))
-            listing_print_json (task);
+            json_print (task);
         else if (said)
             printf ("%s  %s\n", options_arg (options, i), said);
         else
@@ -173,7 +172,7 @@ static cli_exit_t run_queue (const options_t *options)
     if (rest_call (rest, "GET", "document-processing/queue/status/", NULL, &reply, &err) < 0)
         code = cli_fail (&err);
     else if (options_flag (options, "json"))
-        listing_print_json (reply);
+        json_print (reply);
     else {
         json_t *stages = json_incref (json_object_get (reply, "stages"));
         json_object_del (reply, "stages");

@@ -6,12 +6,6 @@
 
 #define PAGE_MAX 200
 
-void listing_print_json (const json_t *value)
-{
-    json_dumpf (value, stdout, JSON_COMPACT);
-    putchar ('\n');
-}
-
 /*  Appends up to `limit` items to the array; *more: there are others. */
 static int fetch (rest_t *rest, const char *path, uint64_t limit, json_t *items, bool *more, err_t *err)
 {
@@ -45,7 +39,7 @@ cli_exit_t listing_run (const options_t *options, const char *path, listing_prin
 {
     uint64_t limit = options_number (options, "limit");
     if (limit == 0) {
-        fprintf (stderr, "myelin: --limit takes a number from 1\n");
+        cli_say ("--limit takes a number from 1");
         return CLI_USAGE;
     }
     err_t err;
@@ -63,7 +57,7 @@ cli_exit_t listing_run (const options_t *options, const char *path, listing_prin
         if (!options_flag (options, "json"))
             print (items);
         else
-            json_array_foreach (items, index, item) listing_print_json (item);
+            json_array_foreach (items, index, item) json_print (item);
         if (more)
             fprintf (stderr, "only the newest %llu are shown; --limit N shows more\n", (unsigned long long)limit);
     }

@@ -15,6 +15,4 @@ typedef void listing_print_fn (json_t *items);
  *  lines or with `print`. */
 cli_exit_t listing_run (const options_t *options, const char *path, listing_print_fn *print);
 
-void listing_print_json (const json_t *value); /* one line on stdout */
-
 #endif

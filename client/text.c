@@ -44,13 +44,13 @@ static size_t columns_of (span_t text, bool marks)
     return width;
 }
 
-static size_t fit (str_t *out, span_t text, size_t width, bool pad, bool marks)
+size_t text_fit (str_t *out, span_t text, size_t width, bool pad)
 {
-    bool cut = columns_of (text, marks) > width;
+    bool cut = columns_of (text, false) > width;
     size_t room = cut && width ? width - 1 : width;
     size_t used = 0;
     for (size_t at = 0; at < text.size;) {
-        glyph_t next = glyph (span (text.data + at, text.size - at), marks);
+        glyph_t next = glyph (span (text.data + at, text.size - at), false);
         if (used + next.width > room)
             break;
         str_add (out, next.bytes);
@@ -66,46 +66,61 @@ static size_t fit (str_t *out, span_t text, size_t width, bool pad, bool marks)
     return used;
 }
 
-size_t text_fit (str_t *out, span_t text, size_t width, bool pad)
-{
-    return fit (out, text, width, pad, false);
-}
-
 static bool is_blank (char c)
 {
     return c == ' ' || c == '\n' || c == '\t' || c == '\r' || c == '\f' || c == '\v';
 }
 
+/*  Adds what of `word` fits into *left columns, on an empty line at least a character; the bytes used. */
+static size_t add_word (str_t *out, span_t word, size_t *left, bool empty, bool *marked)
+{
+    size_t at = 0;
+    while (at < word.size) {
+        glyph_t next = glyph (span (word.data + at, word.size - at), true);
+        if (next.width > *left && !(empty && at == 0))
+            break;
+        if (next.bytes.data[0] == *TEXT_MARK_ON || next.bytes.data[0] == *TEXT_MARK_OFF)
+            *marked = next.bytes.data[0] == *TEXT_MARK_ON;
+        str_add (out, next.bytes);
+        *left -= next.width < *left ? next.width : *left;
+        at += next.used;
+    }
+    return at;
+}
+
 void text_wrap (str_t *out, span_t text, size_t indent, size_t width, size_t lines_max)
 {
-    size_t used = 0, lines = 0;
-    for (size_t at = 0; at < text.size;) {
+    size_t room = width > indent ? width - indent : 1, left = 0, lines = 0;
+    bool marked = false, cut = false;
+    for (size_t at = 0; !cut;) {
+        size_t before = at;
         while (at < text.size && is_blank (text.data[at]))
             at++;
+        if (at == text.size)
+            break;
         size_t end = at;
         while (end < text.size && !is_blank (text.data[end]))
             end++;
-        if (end == at)
-            break;
         span_t word = span (text.data + at, end - at);
-        size_t wanted = columns_of (word, true);
-        if (used == 0 || used + 1 + wanted > width) {
-            if (lines == lines_max) {
-                str_text (out, " …");
-                break;
-            }
-            if (lines++)
-                str_char (out, '\n');
-            for (used = 0; used < indent; used++)
+        size_t blank = at > before;
+        bool empty = lines == 0 || blank + columns_of (word, true) > left;
+        cut = empty && lines == lines_max;
+        if (cut)
+            continue;
+        if (empty) {
+            str_text (out, lines++ ? "\n" : "");
+            for (size_t i = 0; i < indent; i++)
                 str_char (out, ' ');
-        } else {
+            left = room;
+        } else if (blank) {
             str_char (out, ' ');
-            used++;
+            left--;
         }
-        used += fit (out, word, width > indent ? width - indent : 1, false, true);
-        at = end;
+        at += add_word (out, word, &left, empty, &marked);
     }
-    str_char (out, '\n');
+    if (marked)
+        str_text (out, TEXT_MARK_OFF);
+    str_text (out, cut ? " …\n" : "\n");
 }
 
 void text_size (str_t *out, uint64_t bytes)
@@ -144,6 +159,13 @@ uint64_t json_number (const json_t *object, const char *name)
 {
     json_int_t number = json_integer_value (json_object_get (object, name));
     return number > 0 ? (uint64_t)number : 0;
+}
+
+void json_print (const json_t *value)
+{
+    json_dumpf (value, stdout, JSON_COMPACT | (isatty (STDOUT_FILENO) ? JSON_ENSURE_ASCII : 0));
+    putchar ('\n');
+    fflush (stdout);
 }
 
 static void cell (str_t *out, const json_t *value, size_t width, bool last)

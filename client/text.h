@@ -16,7 +16,8 @@ size_t text_fit (str_t *out, span_t text, size_t width, bool pad);
 #define TEXT_MARK_OFF "\x02"
 
 /*  Appends `text`, white space folded, in lines of at most `width` columns that start with `indent` blanks; at most
- *  `lines_max` lines. Ends with a newline. */
+ *  `lines_max` lines. It breaks at blanks; a word that is longer than a line, as whole texts of scripts without blanks
+ *  are, anywhere. What is emphasised where the text is cut ends there. Ends with a newline. */
 void text_wrap (str_t *out, span_t text, size_t indent, size_t width, size_t lines_max);
 
 /*  "12 B", "3.4 KB", "1.2 GB": at most 7 columns. */
@@ -31,6 +32,10 @@ size_t text_columns (int fd);
 /*  Members of JSON objects; "" and 0 when missing or of another type. Borrowed. */
 const char *json_text (const json_t *object, const char *name);
 uint64_t json_number (const json_t *object, const char *name);
+
+/*  One line on stdout, at once: someone may be waiting for it. To a terminal in ASCII only: JSON escapes few of the
+ *  characters that one obeys. */
+void json_print (const json_t *value);
 
 /*  A column of a table: the member's name, the heading, and its width; 0: the rest of the line. */
 typedef struct {

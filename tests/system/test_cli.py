@@ -128,7 +128,9 @@ def test_exit_codes():
                                 (["submit"], 2), (["submit", "--priority", "11", place], 2),
                                 (["submit", "--priority", "x", place], 2), (["tasks", "--status", "done"], 1),
                                 (["submit", "/does/not/exist"], 1), (["nonsense"], 2), (["queue", "now"], 2),
-                                (["tasks", "--limit", "0"], 2), (["--server", "ftp://x", "queue"], 2)):
+                                (["tasks", "--limit", "0"], 2), (["task", ""], 2),
+                                (["search", ""], 2), (["watch", missing, ""], 2), (["submit", ""], 2),
+                                 (["--server", "ftp://x", "queue"], 2)):
             ended = command(*arguments, server=None if "--server" in arguments else server)
             assert ended.returncode == code, (arguments, code, ended)
             assert ended.stderr.startswith("myelin: ") and "Traceback" not in ended.stderr, ended
@@ -155,11 +157,12 @@ def test_help_and_typos():
     assert command().returncode == 2 and command("--version").stdout.startswith("myelin ")
 
 
-def on_terminal(arguments, env):
-    """Runs with stderr on a terminal of 80 columns; gives (exit code, what it drew)."""
+def on_terminal(arguments, env, stream="stderr"):
+    """Runs with one of its streams on a terminal of 80 columns; gives (exit code, what it drew)."""
     main, other = pty.openpty()
-    process = subprocess.Popen([str(BIN / "myelin"), *arguments], stdout=subprocess.DEVNULL, stderr=other,
-                               stdin=subprocess.DEVNULL, env={**os.environ, "TERM": "xterm", **env})
+    streams = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, stream: other}
+    process = subprocess.Popen([str(BIN / "myelin"), *arguments], stdin=subprocess.DEVNULL, **streams,
+                               env={**os.environ, "TERM": "xterm", **env})
     os.close(other)
     drawn = b""
     while True:
@@ -207,10 +210,55 @@ def test_watch_shows_everything_as_it_happens():
 def test_file_names_cannot_drive_the_terminal():
     with running() as system, tempfile.TemporaryDirectory() as place:
         server = system.addresses["http"]
-        name = "evil\x1b[31m\nname.txt"
+        name = "evil\x1b[31m\n\x9b31m\u202egpj.txt"  # U+009B is ESC [ in one character, U+202E turns what follows
         (pathlib.Path(place) / name).write_text("Nothing to see.")
-        for output in (command("submit", "--wait", place, server=server), command("documents", server=server)):
-            assert output.returncode == 0 and "\x1b" not in output.stdout, output
+        (pathlib.Path(place) / (name + ".pdf")).write_text("%PDF-1.4 not really")
+        (pathlib.Path(place) / (name + ".link")).symlink_to("nowhere")
+        system.rest.submit("raw\x9b31m\u202egpj.txt", b"Nothing either.")  # by a client that replaces nothing
+        outputs = [command("submit", "--wait", place, server=server), command("documents", server=server),
+                   command("quarantine", server=server), command("tasks", "--status", name, server=server),
+                   command("submit", pathlib.Path(place) / (name + ".link"), server=server), command(name)]
+        assert [output.returncode for output in outputs] == [6, 0, 0, 1, 1, 2], outputs
+        for output in outputs:
+            assert not set("\x1b\x9b\u202e") & set(output.stdout + output.stderr), output
+        assert "evil?[31m" in outputs[1].stdout and "raw?31m?gpj.txt" in outputs[1].stdout, outputs[1]
+        assert "evil?[31m" in outputs[4].stderr, outputs[4]
+        code, drawn = on_terminal(["documents", "--json"], {"MYELIN_SERVER": server}, "stdout")
+        assert code == 0 and not set("\x1b\x9b\u202e") & set(drawn), drawn
+        names = {json.loads(line)["filename"] for line in drawn.splitlines()}
+        assert "raw\x9b31m\u202egpj.txt" in names, names
+
+
+def test_what_cannot_be_handed_in_is_said():
+    with running() as system, place_with(a_txt="One.") as place:
+        server, place = system.addresses["http"], pathlib.Path(place)
+        os.mkfifo(place / "fifo")
+        (place / "dangling").symlink_to("nowhere")
+        for name, said in (("fifo", "neither a file nor a directory"), ("dangling", "not there")):
+            refused = command("submit", place / "a.txt", place / name, server=server)
+            assert refused.returncode == 1 and name in refused.stderr and said in refused.stderr, refused
+            assert "a.txt" in refused.stdout  # the others are handed in
+        piped = command("submit", "/dev/stdin", server=server, stdin=subprocess.PIPE)
+        assert piped.returncode == 1 and "neither a file" in piped.stderr, piped
+        walked = command("submit", place, server=server)  # a directory is a heap of anything
+        assert walked.returncode == 0 and len(walked.stdout.splitlines()) == 1 and not walked.stderr, walked
+
+
+def test_output_that_is_lost_is_an_error():
+    with running() as system, place_with(a_txt="One.") as place:
+        environment = {**os.environ, "MYELIN_SERVER": system.addresses["http"]}
+        for arguments in (["submit", "--wait", "--json", place], ["submit", "--wait", place], ["tasks", "--json"],
+                          ["queue"], ["help"], ["--version"], ["watch", "--json"]):
+            if arguments[0] == "watch":  # what is alive is shown to it at once
+                system.stop()
+                system.workers = "extract=0"
+                system.start()
+                environment["MYELIN_SERVER"] = system.addresses["http"]
+                system.rest.submit("alive.txt", b"Waits.")
+            with open("/dev/full", "wb") as full:
+                done = subprocess.run([str(BIN / "myelin"), *arguments], stdout=full, stderr=subprocess.PIPE, text=True,
+                                      stdin=subprocess.DEVNULL, env=environment, timeout=60)
+            assert done.returncode == 1 and "could not be written" in done.stderr, (arguments, done)
 
 
 def test_an_end_that_was_never_published_is_asked_for():

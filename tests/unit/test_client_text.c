@@ -34,6 +34,9 @@ static void nothing_a_terminal_obeys_passes (void **state)
 {
     fits ("a\x1b[31mb\nc\td", 40, false, "a?[31mb?c?d");
     fits ("bad \xff\xfe bytes", 40, false, "bad \xEF\xBF\xBD\xEF\xBF\xBD bytes");
+    fits ("\xC2\x9B"
+          "31m",
+          40, false, "?31m");                            /* CSI in one character */
     fits ("\xE2\x80\xAEgpj.exe", 40, false, "?gpj.exe"); /* right-to-left override */
     fits (TEXT_MARK_ON "x" TEXT_MARK_OFF, 40, false, "?x?");
 }
@@ -52,6 +55,10 @@ static void texts_are_wrapped_at_blanks (void **state)
     wraps ("one two three four", 0, 7, 2, "one two\nthree …\n");
     wraps ("", 2, 10, 3, "\n");
     wraps ("  \n ", 2, 10, 3, "\n");
+    wraps ("日本語のファイル", 1, 7, 9, " 日本語\n のファ\n イル\n"); /* no blanks: broken anywhere */
+    wraps ("a 日本語の bc", 0, 6, 9, "a\n日本語\nの bc\n");
+    wraps ("日本", 4, 5, 9, "    日\n    本\n"); /* wider than the line */
+    wraps ("日" TEXT_MARK_ON "本語の" TEXT_MARK_OFF "x", 0, 4, 1, "日" TEXT_MARK_ON "本" TEXT_MARK_OFF " …\n");
     wraps ("a " TEXT_MARK_ON "bc" TEXT_MARK_OFF, 0, 4, 3, "a " TEXT_MARK_ON "bc" TEXT_MARK_OFF "\n");
 }
 
