@@ -274,12 +274,12 @@ static int take_entry (reading_t *reading, struct archive_entry *entry, err_t *e
     return rc;
 }
 
-/*  True when what is not wanted has to be unpacked all the same to get behind it. */
+/*  True when what is not wanted has to be unpacked all the same to get behind it. Cabinets jump over it in their own
+ *  way, which an entry that crashes their reader survives. */
 static bool skips_by_unpacking (const reading_t *reading)
 {
-    int format = archive_format (reading->archive) & ARCHIVE_FORMAT_BASE_MASK;
-    return archive_filter_code (reading->archive, 0) != ARCHIVE_FILTER_NONE || format == ARCHIVE_FORMAT_7ZIP ||
-           format == ARCHIVE_FORMAT_CAB || reading->rar5.solid;
+    return archive_filter_code (reading->archive, 0) != ARCHIVE_FILTER_NONE || reading->rar5.solid ||
+           (archive_format (reading->archive) & ARCHIVE_FORMAT_BASE_MASK) == ARCHIVE_FORMAT_7ZIP;
 }
 
 /*  Gets behind what nobody wanted of the current entry. `counted`: no earlier run has counted it. */
