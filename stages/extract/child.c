@@ -171,7 +171,8 @@ static void parse (const record_spawn_t *spawn, span_t bytes, const limits_t *li
     sink_destroy (&sink);
 }
 
-_Noreturn void child_run (const record_spawn_t *spawn, int document, int output_fd, const limits_t *limits, pid_t zygote)
+_Noreturn void child_run (const record_spawn_t *spawn, int document, int output_fd, const limits_t *limits,
+                          pid_t zygote)
 {
     prctl (PR_SET_PDEATHSIG, SIGKILL);
     if (getppid () != zygote)

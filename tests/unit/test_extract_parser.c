@@ -1,6 +1,7 @@
 /*  The parser process, its zygote, and the worker's side of both. */
 #include "extract_fixture.h"
 #include "stages/extract/checks.h"
+#include "stages/extract/child.h"
 #include "stages/extract/parser.h"
 
 #include <dirent.h>
@@ -8,6 +9,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 /* link: extract archive */
@@ -284,6 +286,22 @@ static void a_parser_that_dies_is_told_with_its_signal (void **state)
     str_free (&document);
 }
 
+static void a_parser_whose_zygote_is_gone_already_does_nothing (void **state)
+{
+    int output[2], document = memory_file (SPAN_LIT ("<p>words")), status;
+    assert_int_equal (pipe (output), 0);
+    pid_t pid = fork ();
+    if (pid == 0)
+        child_run (&(record_spawn_t){ .name = SPAN_LIT ("a.html") }, document, output[1], &limits, getpid ());
+    close (output[1]);
+    char byte;
+    assert_int_equal (read (output[0], &byte, 1), 0);
+    assert_int_equal (waitpid (pid, &status, 0), pid);
+    assert_true (WIFEXITED (status) && WEXITSTATUS (status) == 0);
+    close (output[0]);
+    close (document);
+}
+
 static void a_unit_that_kills_its_parser_is_skipped (void **state)
 {
     /* An entry long enough to be caught in the act. */
@@ -406,6 +424,7 @@ int main (void)
         cmocka_unit_test (a_parser_that_talks_and_talks_lets_others_have_a_word),
         cmocka_unit_test (a_killed_parser_is_gone_and_the_next_starts),
         cmocka_unit_test (a_parser_that_dies_is_told_with_its_signal),
+        cmocka_unit_test (a_parser_whose_zygote_is_gone_already_does_nothing),
         cmocka_unit_test (a_unit_that_kills_its_parser_is_skipped),
         cmocka_unit_test (what_a_parser_says_is_checked),
         cmocka_unit_test (records_are_read_whole_or_not_at_all),
