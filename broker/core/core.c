@@ -47,9 +47,19 @@ user_t *core_user (core_t *self, span_t name)
         copy[name.size] = 0;
         user->key = key;
         user->name = span (copy, name.size);
+        user->number = ++self->user_count;
         map_put (&self->users, user);
     }
     return self->last_user = user;
+}
+
+void core_charge (core_t *self, user_t *user, uint64_t cost_us)
+{
+    uint64_t now_us = self->now * 1000;
+    uint64_t clock = (user->clock_us > now_us ? user->clock_us : now_us) + cost_us;
+    user->clock_us = clock < now_us + DEBT_MAX_US ? clock : now_us + DEBT_MAX_US;
+    for (int stage = 0; stage < STAGE_COUNT && user->waiting; stage++)
+        queue_moved (&self->ready[stage], &user->queues[stage], user->clock_us, user->number);
 }
 
 static int load_users (core_t *self, err_t *err)
@@ -404,11 +414,14 @@ void core_reject (core_t *self, const frames_t *in, const err_t *err)
 
 void core_subscription (core_t *self, span_t topic, bool on)
 {
+    task_t *watched;
     size_t i = 0;
     while (i < self->topic_count && !span_eq (str_span (&self->topics[i]), topic))
         i++;
     if (!on) {
         if (i < self->topic_count && --self->topic_uses[i] == 0) {
+            if (events_topic_task (self, topic, &watched) && watched)
+                task_watch (self, watched, false);
             str_free (&self->topics[i]);
             self->topics[i] = self->topics[--self->topic_count];
             self->topic_uses[i] = self->topic_uses[self->topic_count];
@@ -425,7 +438,8 @@ void core_subscription (core_t *self, span_t topic, bool on)
         self->topic_uses[i] = 0;
         self->topic_count++;
     }
-    self->topic_uses[i]++;
+    if (!self->topic_uses[i]++ && events_topic_task (self, topic, &watched) && watched)
+        task_watch (self, watched, true);
     core_question (self, &self->replays, &(frames_t){ 0 });
     question_t *replay = &self->replays.items[self->replays.count - 1];
     str_add (&replay->text, topic);

@@ -50,7 +50,7 @@ static uint64_t position (const core_t *self, uuid_t id)
     const task_t *task = map_get (&self->tasks, id);
     if (!task || task->extract.where != AT_READY || task->status != TASK_PENDING)
         return 0;
-    return ready_position (&self->ready[STAGE_EXTRACT], &task->extract.node) + 1u;
+    return unit_position (&task->extract) + 1u;
 }
 
 static void show (core_t *self, const user_t *user, uint64_t seq, feed_event_t event, uint64_t at, uuid_t task,
@@ -111,7 +111,21 @@ static size_t topic_id_at (span_t topic)
     size_t at = topic.size;
     while (at > sizeof TASK_TOPIC - 1 && topic.data[at - 1] != '.')
         at--;
-    return at > sizeof TASK_TOPIC - 1 ? at : 0;
+    return at > sizeof TASK_TOPIC - 1 && starts_with (topic, SPAN_LIT (TASK_TOPIC)) ? at : 0;
+}
+
+bool events_topic_task (core_t *self, span_t topic, task_t **task)
+{
+    size_t at = topic_id_at (topic);
+    uuid_t id;
+    *task = NULL;
+    if (!at || uuid_parse (span (topic.data + at, topic.size - at), &id))
+        return false;
+    span_t user = span (topic.data + sizeof TASK_TOPIC - 1, at - sizeof TASK_TOPIC);
+    *task = map_get (&self->tasks, id);
+    if (*task && !span_eq ((*task)->user->name, user))
+        *task = NULL;
+    return true;
 }
 
 /*  Shows some of what matches; false when there is more to look at. */
@@ -119,14 +133,13 @@ static bool replay (core_t *self, question_t *question, size_t *budget)
 {
     span_t topic = str_span (&question->text);
     size_t id_at = topic_id_at (topic);
-    uuid_t id;
+    task_t *one;
     if (!starts_with (topic, SPAN_LIT (TASK_TOPIC)) && !starts_with (SPAN_LIT (TASK_TOPIC), topic))
         return true;
-    if (id_at && uuid_parse (span (topic.data + id_at, topic.size - id_at), &id) == 0) {
-        const task_t *task = map_get (&self->tasks, id);
+    if (events_topic_task (self, topic, &one)) {
         --*budget;
-        if (task && span_eq (task->user->name, span (topic.data + sizeof TASK_TOPIC - 1, id_at - sizeof TASK_TOPIC)))
-            show_last (self, question, task);
+        if (one)
+            show_last (self, question, one);
         return true;
     }
     str_t prefix = STR_INIT, name = STR_INIT;

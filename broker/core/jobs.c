@@ -10,6 +10,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#define BYTES_A_US 20u /* what a document is reckoned to cost when it is begun: 20 MB/s */
+
 /*  --- workers --- */
 
 static core_worker_t *worker_find (core_t *self, uuid_t id)
@@ -229,6 +231,7 @@ static int send_extract (core_t *self, core_worker_t *worker, task_t *task)
                        .text_offset = run->text_bytes };
     task->attempts++;
     task->stage = STAGE_EXTRACT;
+    core_charge (self, task->user, document.bytes / BYTES_A_US);
     send_job (self, worker, &task->extract, &msg, columns, document.bytes);
     rc = 0;
     goto out;
@@ -324,15 +327,47 @@ static bool is_full (const core_t *self)
     return self->active >= self->config.active_max || self->memory_bytes >= self->config.memory_bytes;
 }
 
+/*  Nothing of the task is at a worker: why not, as of one of its units. */
+static const char *why_waits (const core_t *self, const unit_t *unit)
+{
+    if (unit->where == AT_BACKOFF)
+        return "backoff";
+    if (unit->where != AT_READY)
+        return NULL;
+    if (unit->stage == STAGE_EXTRACT && !((const task_t *)(const void *)unit)->run && is_full (self))
+        return "memory_budget";
+    for (const core_worker_t *worker = self->workers; worker; worker = worker->next)
+        if (worker->stage == unit->stage)
+            return "user_share"; /* whoever is served, it is another one's or a better one's turn */
+    return "workers";
+}
+
+const char *jobs_waiting_for (const core_t *self, const task_t *task)
+{
+    const char *why = why_waits (self, &task->extract);
+    const run_t *run = task->run;
+    if (task->extract.where == AT_WORKER || (run && run->commit.where == AT_WORKER))
+        return NULL;
+    for (uint32_t i = 0; run && i < run->next - run->first; i++) {
+        const unit_t *unit = &run->segments[i]->unit;
+        if (unit->where == AT_WORKER)
+            return NULL;
+        why = why ? why : why_waits (self, unit);
+    }
+    return why || !run ? why : why_waits (self, &run->commit);
+}
+
 void jobs_dispatch (core_t *self)
 {
     for (int stage = STAGE_COUNT - 1; stage >= 0; stage--) { /* later stages first */
-        ready_node_t *node;
+        user_queue_t *user;
         core_worker_t *worker;
-        while ((node = ready_first (&self->ready[stage])) && (worker = pick_worker (self, (stage_t)stage))) {
-            if (stage == STAGE_EXTRACT && !((task_t *)node)->run && is_full (self))
+        while ((user = queue_next (&self->ready[stage])) && (worker = pick_worker (self, (stage_t)stage))) {
+            unit_t *unit = (unit_t *)queue_next_of (user);
+            if (stage == STAGE_EXTRACT && !((task_t *)unit)->run && is_full (self))
                 break;
-            dispatch (self, worker, (unit_t *)node);
+            queue_taken (user);
+            dispatch (self, worker, unit);
         }
     }
 }
@@ -528,6 +563,7 @@ static int on_result (core_t *self, core_worker_t *worker, const frames_t *in, e
     if (job->task) {
         if (job->task->run)
             job->task->run->cost_us += result->cost_us;
+        core_charge (self, job->task->user, result->cost_us);
         if (result->outcome == RESULT_DONE)
             events_note (self, job->task, "done", job, SPAN_EMPTY, SPAN_EMPTY, result->cost_us);
     }

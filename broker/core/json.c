@@ -58,7 +58,7 @@ void json_task_live (const core_t *self, str_t *out, const task_t *task)
     task_view (self, task, &view);
     uint64_t position = 0;
     if (task->status == TASK_PENDING && task->extract.where == AT_READY)
-        position = ready_position (&self->ready[STAGE_EXTRACT], &task->extract.node) + 1u;
+        position = unit_position (&task->extract) + 1u;
     json_task (out, task->id, task->user->name, &view, position);
 }
 

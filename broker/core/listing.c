@@ -326,6 +326,16 @@ static int list_events (page_t *page, const wire_task_events_t *msg, err_t *err)
     kv_iter_destroy (&iter);
     if (live && live->run)
         add_lines (page, str_span (&live->run->history), &number, msg->cursor);
+    const char *waits_for = live ? jobs_waiting_for (core, live) : NULL;
+    if (waits_for) { /* as of now: the last line, and not kept */
+        str_clear (&line);
+        str_char (&line, '{');
+        str_key_time (&line, "at", core->wall);
+        str_key_str (&line, "event", SPAN_LIT ("waiting"));
+        str_key_str (&line, "waiting_for", span_str (waits_for));
+        str_char (&line, '}');
+        add_line (page, str_span (&line), &number, msg->cursor);
+    }
     str_char (&page->body, ']');
     str_key (&page->body, "next_cursor");
     if (page->more)

@@ -11,6 +11,7 @@
 #include "broker/core/core.h"
 #include "broker/core/lifecycle.h"
 #include "broker/core/map.h"
+#include "broker/core/queue.h"
 #include "broker/core/ready.h"
 #include "store/records.h"
 
@@ -26,7 +27,7 @@ typedef enum { AT_NONE, AT_READY, AT_BACKOFF, AT_WORKER } unit_where_t;
 /*  Something to dispatch. First member of what it stands for. */
 typedef struct {
     ready_node_t node; /* in the ready queue of `stage`, or in `backoff` */
-    uint8_t kind, where, stage;
+    uint8_t kind, where, stage, class;
     uint8_t tries;   /* genuine failures at this stage */
     uint16_t losses; /* times the worker vanished */
     job_t *job;      /* AT_WORKER */
@@ -40,6 +41,10 @@ typedef struct user {
     struct user *next_dirty;
     bool queue_changed; /* since the last queue event */
     uint64_t pending, processing;
+    uint64_t number;   /* no other user has it */
+    uint64_t clock_us; /* what it has used of late, as the time until which others go first (queue.h) */
+    uint32_t waiting;  /* units, at all stages */
+    user_queue_t queues[STAGE_COUNT];
     uint64_t ready[STAGE_COUNT], running[STAGE_COUNT];
     uint64_t done[STAGE_COUNT], done_before[STAGE_COUNT]; /* jobs done; as of the last rate */
     double done_per_second[STAGE_COUNT];
@@ -100,6 +105,7 @@ struct task {
     uint32_t attempts, history;
     uint8_t status, priority, progress, stage, last_event;
     bool front;
+    bool watched;    /* somebody has subscribed to it alone */
     bool committing; /* storage was told to commit, now or before a crash, and may have done it: no cancelling */
 };
 
@@ -161,7 +167,8 @@ struct core {
     user_t *dirty_users;
     core_worker_t *workers;
     purge_t *purges;
-    ready_t ready[STAGE_COUNT];
+    queue_t ready[STAGE_COUNT];
+    uint64_t user_count;
     ready_t backoff; /* rank: due ms */
     uint64_t backoff_order;
     uint32_t active; /* runs */
@@ -187,6 +194,7 @@ struct core {
 
 /*  core.c: the outbox, users, small things */
 user_t *core_user (core_t *self, span_t name);
+void core_charge (core_t *self, user_t *user, uint64_t cost_us); /* it used that much: others go first meanwhile */
 void core_user_dirty (core_t *self, user_t *user);
 uint64_t core_random (core_t *self, uint64_t below);
 out_t *core_out (core_t *self, out_kind_t kind);
@@ -215,6 +223,7 @@ int task_replay (core_t *self, user_t *user, uuid_t id, err_t *err);
 void task_view (const core_t *self, const task_t *task, record_task_t *view);
 void task_set_priority (core_t *self, task_t *task, uint8_t priority);
 void task_to_front (core_t *self, task_t *task);
+void task_watch (core_t *self, task_t *task, bool on);
 int task_load_all (core_t *self, err_t *err);
 void task_free (core_t *self, task_t *task);
 purge_t *purge_create (core_t *self, user_t *user, uuid_t document, uint64_t revision);
@@ -246,10 +255,14 @@ void unit_ready (core_t *self, unit_t *unit);
 void unit_wait (core_t *self, unit_t *unit, uint64_t due_ms);
 void unit_leave (core_t *self, unit_t *unit); /* out of wherever it is; a job is cancelled at its worker */
 void unit_rerank (core_t *self, unit_t *unit);
+uint32_t unit_position (const unit_t *unit); /* of the same user's before it; AT_READY only */
 
 /*  jobs.c: workers, dispatch, results */
 int jobs_input (core_t *self, const frames_t *in, err_t *err);
 void jobs_dispatch (core_t *self);
+/*  What a task that has nothing running waits for: "workers", "user_share", "backoff", "memory_budget"; NULL: it does
+ * not wait. */
+const char *jobs_waiting_for (const core_t *self, const task_t *task);
 void jobs_check_workers (core_t *self);
 void jobs_worker_gone (core_t *self, core_worker_t *worker, const char *why);
 void jobs_ack (core_t *self, const job_t *job, uint32_t segment, uint32_t limit);
@@ -271,6 +284,8 @@ typedef enum {
 uint64_t events_publish (core_t *self, user_t *user, feed_event_t event, uuid_t task, const record_task_t *view);
 void events_task (core_t *self, task_t *task, feed_event_t event); /* the same for a live task */
 void events_queue (core_t *self);                                  /* once a second */
+/*  True when the topic is that of one task: *task is it, or NULL when there is no such living one. */
+bool events_topic_task (core_t *self, span_t topic, task_t **task);
 void events_replay_some (core_t *self); /* after the commit: shows new subscribers what lives, some at a time */
 /*  One line of a task's history. Any of the texts may be empty. */
 void events_note (core_t *self, task_t *task, const char *event, const job_t *job, span_t code, span_t message,

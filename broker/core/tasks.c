@@ -199,6 +199,12 @@ void task_to_front (core_t *self, task_t *task)
     requeue (self, task, --self->front_order, true, task->priority);
 }
 
+void task_watch (core_t *self, task_t *task, bool on)
+{
+    task->watched = on;
+    rerank (self, task);
+}
+
 static int load_resume (core_t *self, run_t *run, err_t *err)
 {
     record_resume_t resume;

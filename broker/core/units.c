@@ -3,9 +3,8 @@
 
 #include <assert.h>
 
-#define SEGMENT_BITS 20 /* segments of one task keep their order within the task's place */
-#define RUN_RANK     0u /* extraction of a task in hand: it holds memory, and a place that others wait for */
-#define FRONT_RANK   1u
+#define WATCHED_STEPS 2u /* of priority, while somebody looks at this very task */
+#define SEGMENT_BITS  20 /* segments of one task keep their order within the task's place */
 
 void unit_init (unit_t *unit, unit_kind_t kind, stage_t stage)
 {
@@ -38,33 +37,45 @@ user_t *unit_user (const unit_t *unit)
     return task ? task->user : ((purge_t *)(uintptr_t)unit)->user;
 }
 
-/*  Effective priority first; a document that is being deleted leaves before anything else arrives. */
-static void place (const unit_t *unit, uint64_t *rank, uint64_t *order)
+/*  Extraction of a task that is in hand holds memory, and a place that others wait for; a document that is being
+ * deleted leaves before anything else arrives. */
+static unsigned class_of (const unit_t *unit)
 {
     const task_t *task = unit_task (unit);
-    if (!task) {
-        *rank = FRONT_RANK;
-        *order = ((const purge_t *)(const void *)unit)->order << SEGMENT_BITS;
-        return;
-    }
+    if (!task || (unit->kind == UNIT_EXTRACT && task->run))
+        return CLASS_IN_HAND;
+    unsigned priority = task->priority + (task->watched ? WATCHED_STEPS : 0);
+    return task->front ? CLASS_FRONT : queue_class (priority < 10 ? priority : 10);
+}
+
+static uint64_t order_of (const unit_t *unit)
+{
+    const task_t *task = unit_task (unit);
+    if (!task)
+        return ((const purge_t *)(const void *)unit)->order << SEGMENT_BITS;
     uint64_t number = unit->kind == UNIT_SEGMENT  ? ((const segment_t *)(const void *)unit)->number
                       : unit->kind == UNIT_COMMIT ? (1u << SEGMENT_BITS) - 1
                                                   : 0;
-    bool in_hand = unit->kind == UNIT_EXTRACT && task->run;
-    *rank = in_hand ? RUN_RANK : task->front ? FRONT_RANK : FRONT_RANK + 11u - task->priority;
-    *order = task->order << SEGMENT_BITS | number;
+    return task->order << SEGMENT_BITS | number;
 }
 
 void unit_ready (core_t *self, unit_t *unit)
 {
     assert (unit->where == AT_NONE);
-    uint64_t rank, order;
-    place (unit, &rank, &order);
-    ready_insert (&self->ready[unit->stage], &unit->node, rank, order);
-    unit->where = AT_READY;
     user_t *user = unit_user (unit);
+    if (!user->waiting++ && user->clock_us < self->now * 1000)
+        user->clock_us = self->now * 1000; /* who comes back has saved nothing up */
+    unit->class = (uint8_t)class_of (unit);
+    queue_add (&self->ready[unit->stage], &user->queues[unit->stage], user->clock_us, user->number, &unit->node,
+               unit->class, order_of (unit));
+    unit->where = AT_READY;
     user->ready[unit->stage]++;
     user->queue_changed = true;
+}
+
+uint32_t unit_position (const unit_t *unit)
+{
+    return queue_position (&unit_user (unit)->queues[unit->stage], &unit->node, unit->class);
 }
 
 void unit_wait (core_t *self, unit_t *unit, uint64_t due_ms)
@@ -79,11 +90,15 @@ void unit_leave (core_t *self, unit_t *unit)
     switch ((unit_where_t)unit->where) {
     case AT_NONE:
         break;
-    case AT_READY:
-        ready_remove (&self->ready[unit->stage], &unit->node);
-        unit_user (unit)->ready[unit->stage]--;
-        unit_user (unit)->queue_changed = true;
+    case AT_READY: {
+        user_t *user = unit_user (unit);
+        queue_remove (&self->ready[unit->stage], &user->queues[unit->stage], user->clock_us, user->number, &unit->node,
+                      unit->class);
+        user->waiting--;
+        user->ready[unit->stage]--;
+        user->queue_changed = true;
         break;
+    }
     case AT_BACKOFF:
         ready_remove (&self->backoff, &unit->node);
         break;

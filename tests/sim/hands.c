@@ -453,13 +453,15 @@ static void extract (hands_t *self, hand_t *hand, uint64_t now)
 
 static void work_on (hands_t *self, hand_t *hand, uint64_t now)
 {
-    held_t *held = &hand->held[0];
     if (hand->stage == STAGE_EXTRACT) {
         extract (self, hand, now);
         return;
     }
+    /* Segments are not equally long: they come out in any order. Storage takes them as they come. */
+    size_t at = hand->stage == STAGE_STORAGE ? 0 : dice_below (self->dice, (uint32_t)hand->held_count);
+    held_t *held = &hand->held[at];
     if (self->faults && dice_one_in (self->dice, 60)) {
-        fail (self, hand, 0, hand->stage == STAGE_STORAGE ? ERR_DISK_FULL : ERR_UNAVAILABLE, now);
+        fail (self, hand, at, hand->stage == STAGE_STORAGE ? ERR_DISK_FULL : ERR_UNAVAILABLE, now);
         return;
     }
     uint32_t content = 0, segment = 0;
@@ -468,7 +470,7 @@ static void work_on (hands_t *self, hand_t *hand, uint64_t now)
     if (held->job.columns && segment != held->job.segment)
         abort (); /* somebody else's text */
     if (hand->stage != STAGE_STORAGE && script_is_bad (content, segment)) {
-        fail (self, hand, 0, ERR_DAMAGED_DOCUMENT, now);
+        fail (self, hand, at, ERR_DAMAGED_DOCUMENT, now);
         return;
     }
     wire_result_t result = result_of (hand, held);
@@ -482,7 +484,7 @@ static void work_on (hands_t *self, hand_t *hand, uint64_t now)
     buf_t *column = buf_copy (SPAN_LIT ("a column"));
     send_result (self, hand, &result, &column, result.columns ? 1 : 0, now);
     buf_unref (&column);
-    drop_held (hand, 0);
+    drop_held (hand, at);
 }
 
 /*  False when there was nothing to do. */
