@@ -22,6 +22,7 @@ typedef struct {
 
 struct options {
     const option_t *table;
+    const option_t *const *family; /* tables of others whose names a file may have; NULL: none, and after reading */
     size_t count;
     value_t *values;
     char *config;
@@ -60,6 +61,15 @@ static size_t find (const options_t *self, span_t name)
     while (i < self->count && !same_name (self->table[i].name, name))
         i++;
     return i;
+}
+
+static bool is_of_family (const options_t *self, span_t name)
+{
+    for (const option_t *const *table = self->family; table && *table; table++)
+        for (const option_t *row = *table; row->name; row++)
+            if (same_name (row->name, name))
+                return true;
+    return false;
 }
 
 static int unknown (const options_t *self, const char *where, const char *dashes, span_t name, err_t *err)
@@ -196,6 +206,8 @@ static int read_config (options_t *self, const char *path, err_t *err)
     for (zconfig_t *item = zconfig_child (root); item; item = zconfig_next (item)) {
         const char *name = zconfig_name (item);
         size_t index = find (self, span_str (name));
+        if (index == self->count && !zconfig_child (item) && is_of_family (self, span_str (name)))
+            continue;
         if (index == self->count || zconfig_child (item)) {
             unknown (self, path, "", span_str (name), err);
             goto out;
@@ -289,11 +301,12 @@ static int read_arguments (options_t *self, int argc, char **argv, bool apply, e
     return 0;
 }
 
-options_t *options_new (const option_t *table, int argc, char **argv, err_t *err)
+options_t *options_new_of (const option_t *table, const option_t *const *family, int argc, char **argv, err_t *err)
 {
     options_t *self = calloc (1, sizeof *self);
     assert (self);
     self->table = table;
+    self->family = family;
     self->count = row_count (table);
     self->values = calloc (self->count + 1, sizeof *self->values);
     self->words = calloc ((size_t)argc + 1, sizeof *self->words);
@@ -311,10 +324,16 @@ options_t *options_new (const option_t *table, int argc, char **argv, err_t *err
     if (read_defaults (self, err) || (self->config && read_config (self, self->config, err)) ||
         read_environment (self, err) || read_arguments (self, argc, argv, true, err))
         goto failed;
+    self->family = NULL;
     return self;
 failed:
     options_destroy (&self);
     return NULL;
+}
+
+options_t *options_new (const option_t *table, int argc, char **argv, err_t *err)
+{
+    return options_new_of (table, NULL, argc, argv, err);
 }
 
 void options_destroy (options_t **self_p)

@@ -1,4 +1,5 @@
-/*  options.h: one table of options per program yields its command line, environment and configuration file.
+/*  options.h: one table of options per program, or command, yields its command line, environment and configuration
+ * file.
  *
  *  Where an option is given more than once the command line wins over the environment (MYELIN_NAME), which wins over
  *  the configuration file (--config FILE, ZPL as czmq reads it: `name = value` lines), which wins over the default.
@@ -26,6 +27,10 @@ typedef struct options options_t;
  *  `--name=value`, `--` ends options; --config and --help are always there. NULL with ERR_CONFIG and a sentence on
  *  unknown names, bad values, unreadable files. */
 options_t *options_new (const option_t *table, int argc, char **argv, err_t *err);
+
+/*  The same for one of several commands that share a configuration file: names in the file that only another table of
+ *  `family` (ends with NULL; borrowed for the call) knows are for that one, and skipped. */
+options_t *options_new_of (const option_t *table, const option_t *const *family, int argc, char **argv, err_t *err);
 void options_destroy (options_t **self_p);
 
 bool options_help_wanted (const options_t *self);

@@ -3,6 +3,7 @@
 #include "base/str.h"
 #include "client/text.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -55,6 +56,21 @@ static const command_t *find (const char *name)
             if (strcmp (command->name, name) == 0)
                 return command;
     return NULL;
+}
+
+/*  The options of all commands, as one configuration file may have them. The caller frees the array. */
+static const option_t **all_options (void)
+{
+    size_t count = 0;
+    const option_t **all = NULL;
+    for (size_t i = 0; i < TABLE_COUNT; i++)
+        for (const command_t *command = tables[i]; command->name; command++) {
+            all = realloc (all, (count + 2) * sizeof *all);
+            assert (all);
+            all[count++] = command->options;
+            all[count] = NULL;
+        }
+    return all;
 }
 
 static void print_commands (void)
@@ -111,7 +127,9 @@ static cli_exit_t help (const char *name)
 static cli_exit_t run (const command_t *command, int argc, char **argv)
 {
     err_t err;
-    options_t *options = options_new (command->options, argc, argv, &err);
+    const option_t **family = all_options ();
+    options_t *options = options_new_of (command->options, family, argc, argv, &err);
+    free (family);
     if (!options) {
         cli_fail (&err);
         return CLI_USAGE;

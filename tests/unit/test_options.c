@@ -132,6 +132,31 @@ static void mistakes_in_a_file_name_the_file (void **state)
     }
 }
 
+static void a_file_may_be_shared_with_other_commands (void **state)
+{
+    static const option_t other[] = { { "workers", OPTION_TEXT, NULL, "COUNTS", "processes" }, { 0 } };
+    static const option_t *const family[] = { table, other, NULL };
+    static const struct {
+        const char *text, *says; /* NULL: it is taken */
+    } cases[] = { { "workers = many\nhttp = x:1\n", NULL },
+                  { "wrokers = many\n", "there is no option 'wrokers'" },
+                  { "workers\n    http = x:1\n", "there is no option" } };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char path[64];
+        write_file (path, cases[i].text);
+        err_t err = { 0 };
+        options_t *options = options_new_of (table, family, 3, (char *[]){ "program", "--config", path, NULL }, &err);
+        if (cases[i].says)
+            assert_non_null (strstr (err.message, cases[i].says));
+        else
+            assert_string_equal (options_text (options, "http"), "x:1");
+        options_destroy (&options);
+        unlink (path);
+    }
+    err_t err = { 0 }; /* the command line is for one command alone */
+    assert_null (options_new_of (table, family, 3, (char *[]){ "program", "--workers", "1", NULL }, &err));
+}
+
 static void help_needs_nothing_else_to_be_right (void **state)
 {
     options_t *options = PARSE (NULL, "--help", "--config", "/does/not/exist");
@@ -167,6 +192,7 @@ int main (void)
         cmocka_unit_test (command_line_beats_environment_beats_file),
         cmocka_unit_test (mistakes_are_named),
         cmocka_unit_test (mistakes_in_a_file_name_the_file),
+        cmocka_unit_test (a_file_may_be_shared_with_other_commands),
         cmocka_unit_test (help_needs_nothing_else_to_be_right),
         cmocka_unit_test (similar_words_are_found_and_others_not),
     };
