@@ -93,3 +93,8 @@ err_code_t err_code (const char *name)
             return (err_code_t)code;
     return ERR_INTERNAL;
 }
+
+int err_exit (const err_t *err)
+{
+    return err->code == ERR_CONFIG ? 2 : 1;
+}

@@ -62,7 +62,7 @@ typedef enum { ERR_RETRY, ERR_REJECT, ERR_GIVEUP } err_class_t;
     X (LOCKED, "locked", 500, GIVEUP, "Another process uses this data directory")                                      \
     X (IO, "io", 500, RETRY, "Input or output failed")                                                                 \
     X (NO_MEMORY, "no_memory", 503, RETRY, "Out of memory")                                                            \
-    X (CONFIG, "config", 500, GIVEUP, "The configuration is wrong")
+    X (CONFIG, "config", 500, GIVEUP, "An option has a value that cannot be")
 
 typedef enum {
     ERR_NONE,
@@ -94,5 +94,9 @@ const char *err_title (err_code_t code); /* one sentence without a full stop */
 int err_status (err_code_t code);        /* HTTP status; 200 for ERR_NONE */
 err_class_t err_class (err_code_t code);
 err_code_t err_code (const char *name); /* by name; ERR_INTERNAL when unknown */
+
+/*  What a program ends with that cannot run: 2 when its options are wrong (ERR_CONFIG), which no restart cures, else 1.
+ */
+int err_exit (const err_t *err);
 
 #endif

@@ -63,7 +63,7 @@ static int run (const options_t *options, err_t *err)
     const char *data = options_text (options, "data");
     str_format (&path, "%s/broker", data);
     if (mkdir (path.data, 0700) == -1 && errno != EEXIST) {
-        err_set_errno (err, ERR_CONFIG, errno, "cannot make the directory %s", path.data);
+        err_set_errno (err, ERR_IO, errno, "cannot make the directory %s", path.data);
         goto out;
     }
     blob_sweep (data);
@@ -103,10 +103,11 @@ out:
 int main (int argc, char **argv)
 {
     err_t err = { 0 };
+    log_init ("myelin-broker", LOG_INFO);
     options_t *options = options_new (table, argc, argv, &err);
     if (!options) {
-        fprintf (stderr, "myelin-broker: %s\n", err.message);
-        return 2;
+        log_write (LOG_ERROR, "usage", NULL, "%s", err.message);
+        return err_exit (&err);
     }
     if (options_help_wanted (options)) {
         options_print_help (table, "myelin-broker [OPTIONS]");
@@ -118,5 +119,5 @@ int main (int argc, char **argv)
     if (rc == -1)
         log_write (LOG_ERROR, "stopped", NULL, "%s", err.message);
     options_destroy (&options);
-    return rc == -1 ? 1 : 0;
+    return rc == -1 ? err_exit (&err) : 0;
 }

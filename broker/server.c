@@ -54,7 +54,7 @@ static int bind_one (void *socket, const char *endpoint, err_t *err)
 {
     if (zmq_bind (socket, endpoint) == 0)
         return 0;
-    return err_set (err, ERR_CONFIG, "cannot bind %s: %s", endpoint, zmq_strerror (errno));
+    return err_set (err, errno == EINVAL ? ERR_CONFIG : ERR_IO, "cannot bind %s: %s", endpoint, zmq_strerror (errno));
 }
 
 server_t *server_new (void *context, const server_config_t *config, core_t *core, err_t *err)

@@ -19,7 +19,7 @@ typedef struct {
     uint64_t disk_reserve_bytes; /* below it new work is refused */
 } server_config_t;
 
-/*  Binds. `core` is borrowed. NULL and *err (ERR_CONFIG: an endpoint cannot be bound). */
+/*  Binds. `core` is borrowed. NULL with ERR_CONFIG (an endpoint is none, or not on the loopback) or ERR_IO. */
 server_t *server_new (void *context, const server_config_t *config, core_t *core, err_t *err);
 void server_destroy (server_t **self_p);
 

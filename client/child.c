@@ -113,10 +113,16 @@ int child_start (child_t *self, uint64_t now_ms, err_t *err)
         close (pipe_fds[0]);
         return err_set_errno (err, ERR_IO, fork_errno, "cannot start %s", self->name);
     }
+    self->pid_fd = pidfd_open (pid, 0);
+    if (self->pid_fd < 0) { /* no descriptor to be had; one that cannot be watched is none */
+        int reason = errno;
+        kill (pid, SIGKILL);
+        waitpid (pid, NULL, 0);
+        close (pipe_fds[0]);
+        return err_set_errno (err, ERR_IO, reason, "cannot watch %s", self->name);
+    }
     self->pid = pid;
     self->out_fd = pipe_fds[0];
-    self->pid_fd = pidfd_open (pid, 0);
-    assert (self->pid_fd >= 0);
     return 0;
 }
 

@@ -40,7 +40,7 @@ void child_arg (child_t *self, const char *option, const char *value);
 /*  Replaces the value of an option that was added before. */
 void child_set_arg (child_t *self, const char *option, const char *value);
 
-/*  Starts the process. 0, or -1 with ERR_IO. */
+/*  Starts the process. 0, or -1 with ERR_IO; then there is none. */
 int child_start (child_t *self, uint64_t now_ms, err_t *err);
 
 /*  Reads what is on its stdout. 1 when the `ready` line came now: *line holds what follows the word, borrowed until

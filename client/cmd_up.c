@@ -34,6 +34,10 @@ static const option_t up_options[] = {
     { "memory", OPTION_SIZE, NULL, "BYTES", "text and vectors between the stages" },
     { "active", OPTION_NUMBER, NULL, "TASKS", "tasks in processing at once" },
     { "disk-reserve", OPTION_SIZE, NULL, "BYTES", "free space below which documents are refused" },
+    { "inflated-limit", OPTION_SIZE, NULL, "BYTES", "most that one document may unpack to" },
+    { "text-limit", OPTION_SIZE, NULL, "BYTES", "most text taken from one document" },
+    { "parser-memory", OPTION_SIZE, NULL, "BYTES", "most memory a parser may use" },
+    { "parser-stall", OPTION_NUMBER, NULL, "SECONDS", "CPU time a parser may go without progress" },
     { 0 },
 };
 
@@ -41,10 +45,13 @@ static const option_t up_options[] = {
 static const struct {
     const char *option, *program;
 } handed_on[] = {
-    { "max-upload", "myelin-gateway" },   { "chunk-tokens", "myelin-chunk" }, { "chunk-overlap", "myelin-chunk" },
-    { "provider", "myelin-embed" },       { "provider", "myelin-storage" },   { "vector-memory", "myelin-storage" },
-    { "memory", "myelin-broker" },        { "active", "myelin-broker" },      { "disk-reserve", "myelin-broker" },
-    { "disk-reserve", "myelin-gateway" },
+    { "max-upload", "myelin-gateway" },     { "chunk-tokens", "myelin-chunk" },
+    { "chunk-overlap", "myelin-chunk" },    { "provider", "myelin-embed" },
+    { "provider", "myelin-storage" },       { "vector-memory", "myelin-storage" },
+    { "memory", "myelin-broker" },          { "active", "myelin-broker" },
+    { "disk-reserve", "myelin-broker" },    { "disk-reserve", "myelin-gateway" },
+    { "inflated-limit", "myelin-extract" }, { "text-limit", "myelin-extract" },
+    { "parser-memory", "myelin-extract" },  { "parser-stall", "myelin-extract" },
 };
 
 /*  What every process of a program gets: --option with a fixed value of the run, or with the user's. */
@@ -61,7 +68,7 @@ static int program_directory (char directory[PATH_MAX], err_t *err)
 {
     ssize_t size = readlink ("/proc/self/exe", directory, PATH_MAX - 1);
     if (size < 0)
-        return err_set_errno (err, ERR_CONFIG, errno, "cannot find our own program");
+        return err_set_errno (err, ERR_IO, errno, "cannot find our own program");
     directory[size] = 0;
     *strrchr (directory, '/') = 0;
     return 0;
@@ -132,6 +139,7 @@ static void add_children (supervisor_t *supervisor, const place_t *place, const 
         }
 
     child_t *gateway = add (supervisor, place, ROLE_GATEWAY, "gateway", "myelin-gateway");
+    gateway->keep_fd = place->lock_fd; /* it writes large documents */
     child_arg (gateway, "--http", options_text (place->options, "http"));
     child_arg (gateway, "--req", options_text (place->options, "req"));
     child_arg (gateway, "--broker", place->front.data);
@@ -153,7 +161,7 @@ static void default_data (str_t *path)
 
 static cli_exit_t run_up (const options_t *options)
 {
-    cli_exit_t code = CLI_USAGE; /* until the options are known to be right */
+    int code;
     err_t err;
     datadir_t *datadir = NULL;
     supervisor_t *supervisor = NULL;
@@ -172,7 +180,6 @@ static cli_exit_t run_up (const options_t *options)
     log_init ("myelin", level);
     if (parse_workers (options_text (options, "workers"), count, &err) || program_directory (directory, &err))
         goto failed;
-    code = CLI_ERROR;
     if (options_text (options, "data"))
         str_text (&data, options_text (options, "data"));
     else
@@ -192,10 +199,11 @@ static cli_exit_t run_up (const options_t *options)
 
     supervisor = supervisor_new ();
     add_children (supervisor, &place, count);
-    code = supervisor_run (supervisor) == 0 ? CLI_OK : CLI_ERROR;
+    code = supervisor_run (supervisor);
     goto out;
 failed:
-    cli_fail (&err);
+    log_write (LOG_ERROR, "start_failed", NULL, "%s", err.message);
+    code = err_exit (&err);
 out:
     supervisor_destroy (&supervisor);
     datadir_close (&datadir);
@@ -205,7 +213,7 @@ out:
     str_free (&place.front);
     str_free (&place.query);
     str_free (&place.feed);
-    return code;
+    return (cli_exit_t)code;
 }
 
 const command_t cli_up_commands[] = {

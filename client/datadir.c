@@ -41,7 +41,7 @@ static int make_directories (const char *path, err_t *err)
         partial[i + 1] = 0;
         bool complete = path[i + 1] == '/' || !path[i + 1];
         if (complete && path[i] != '/' && mkdir (partial, 0700) != 0 && errno != EEXIST)
-            return err_set_errno (err, ERR_CONFIG, errno, "cannot make the data directory '%s'", path);
+            return err_set_errno (err, ERR_IO, errno, "cannot make the data directory '%s'", path);
     }
     return 0;
 }
@@ -54,10 +54,11 @@ static int check_writable (const datadir_t *self, err_t *err)
     snprintf (name, sizeof name, "%s/.probe", self->path);
     int fd = open (name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     if (fd < 0)
-        return err_set_errno (err, ERR_CONFIG, errno, "cannot write to the data directory '%s'", self->path);
+        return err_set_errno (err, ERR_IO, errno, "cannot write to the data directory '%s'", self->path);
     int rc = -1;
+    errno = 0; /* a short write says nothing */
     if (write (fd, block, sizeof block) != (ssize_t)sizeof block || fsync (fd) != 0)
-        err_set_errno (err, ERR_CONFIG, errno ? errno : ENOSPC, "cannot write to the data directory '%s'", self->path);
+        err_set_errno (err, ERR_IO, errno ? errno : ENOSPC, "cannot write to the data directory '%s'", self->path);
     else
         rc = 0;
     close (fd);
@@ -87,7 +88,7 @@ static int take_lock (datadir_t *self, err_t *err)
     snprintf (name, sizeof name, "%s/lock", self->path);
     self->lock_fd = open (name, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (self->lock_fd < 0)
-        return err_set_errno (err, ERR_CONFIG, errno, "cannot write to the data directory '%s'", self->path);
+        return err_set_errno (err, ERR_IO, errno, "cannot write to the data directory '%s'", self->path);
     if (flock (self->lock_fd, LOCK_EX | LOCK_NB) != 0) {
         char owner[32] = "";
         if (pread (self->lock_fd, owner, sizeof owner - 1, 0) < 0)
@@ -103,7 +104,7 @@ static int take_lock (datadir_t *self, err_t *err)
     char text[32];
     int size = snprintf (text, sizeof text, "%d\n", (int)getpid ());
     if (ftruncate (self->lock_fd, 0) != 0 || pwrite (self->lock_fd, text, (size_t)size, 0) != size)
-        return err_set_errno (err, ERR_CONFIG, errno, "cannot write to the data directory '%s'", self->path);
+        return err_set_errno (err, ERR_IO, errno, "cannot write to the data directory '%s'", self->path);
     return 0;
 }
 
@@ -127,16 +128,16 @@ static int make_run (datadir_t *self, err_t *err)
     if (strlen (self->run) + 1 + SOCKET_NAME_MAX > SOCKET_PATH_MAX) {
         strcpy (self->run, "/tmp/myelin-XXXXXX");
         if (!mkdtemp (self->run))
-            return err_set_errno (err, ERR_CONFIG, errno, "cannot make a directory for sockets in /tmp");
+            return err_set_errno (err, ERR_IO, errno, "cannot make a directory for sockets in /tmp");
         self->run_is_temporary = true;
         log_write (LOG_INFO, "run_directory", NULL, "the data directory's path is too long for sockets: they are in %s",
                    self->run);
         return 0;
     }
     if (mkdir (self->run, 0700) != 0 && errno != EEXIST)
-        return err_set_errno (err, ERR_CONFIG, errno, "cannot make the directory '%s'", self->run);
+        return err_set_errno (err, ERR_IO, errno, "cannot make the directory '%s'", self->run);
     if (chmod (self->run, 0700) != 0)
-        return err_set_errno (err, ERR_CONFIG, errno, "cannot make the directory '%s' ours alone", self->run);
+        return err_set_errno (err, ERR_IO, errno, "cannot make the directory '%s' ours alone", self->run);
     remove_sockets (self->run);
     return 0;
 }
@@ -149,7 +150,7 @@ datadir_t *datadir_open (const char *path, err_t *err)
     if (make_directories (path, err))
         goto failed;
     if (!realpath (path, self->path)) {
-        err_set_errno (err, ERR_CONFIG, errno, "cannot use the data directory '%s'", path);
+        err_set_errno (err, ERR_IO, errno, "cannot use the data directory '%s'", path);
         goto failed;
     }
     if (take_lock (self, err) || check_writable (self, err) || make_run (self, err))

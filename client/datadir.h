@@ -8,8 +8,9 @@
 
 typedef struct datadir datadir_t;
 
-/*  Makes `path` (and its parents) when missing, locks it, and proves that it can be written. NULL with ERR_LOCKED
- *  (the message names the process), ERR_DISK_FULL or ERR_CONFIG; then nothing was left behind but the directory. */
+/*  Makes `path` (and its parents) when missing, locks it, and proves that it can be written. NULL with ERR_LOCKED (the
+ *  message names the process), ERR_DISK_FULL, ERR_IO or ERR_CONFIG (the path is too long); then nothing was left behind
+ *  but the directory and its lock, which somebody else may wait for already. */
 datadir_t *datadir_open (const char *path, err_t *err);
 
 /*  Removes the sockets of the run directory and gives the lock back. */

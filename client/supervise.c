@@ -17,6 +17,7 @@
 #define RESTART_MAX_MS   5000
 #define LIVED_LONG_MS    10000 /* who lived this long starts with a clean record */
 #define KILLED_ANSWER_MS 5000  /* a killed process that does not go is stuck in the kernel */
+#define SAME_REQUEST_MS  1000  /* signals that come together are one request */
 
 /*  Addresses in ready lines: which option sets them, and what stands before the option's form. In the order of our
  *  own ready line. */
@@ -49,6 +50,7 @@ struct supervisor {
     int signal_fd;
     phase_t phase;
     int exit_code;
+    uint64_t stop_ms;     /* STOPPING: since when */
     role_t stopping;      /* STOPPING: the role that is being stopped */
     uint64_t deadline_ms; /* STOPPING: when what is left of it is killed */
     bool killed;          /* STOPPING: that was done */
@@ -189,6 +191,7 @@ static void begin_stop (supervisor_t *self, int exit_code, uint64_t now)
 {
     self->phase = STOPPING;
     self->exit_code = exit_code;
+    self->stop_ms = now;
     stop_role (self, ROLE_COUNT - 1, now);
 }
 
@@ -238,9 +241,9 @@ static void child_ended (supervisor_t *self, child_t *child, uint64_t now)
         return;
     log_write (LOG_WARN, "child_ended", NULL, "%s ended with %s %d", child->name, exited ? "exit code" : "signal",
                code);
-    if (self->phase == STARTING && exited && (code == 1 || code == 2) && !child->was_ready) {
+    if (exited && !child->was_ready && (code == 2 || (code == 1 && self->phase == STARTING))) {
         log_write (LOG_ERROR, "start_failed", NULL, "%s could not start; giving up", child->name);
-        begin_stop (self, 1, now);
+        begin_stop (self, code, now);
         return;
     }
     plan_restart (child, now);
@@ -254,7 +257,7 @@ static void read_signal (supervisor_t *self, uint64_t now)
     if (self->phase != STOPPING) {
         log_write (LOG_INFO, "stopping", NULL, "signal %u: stopping", info.ssi_signo);
         begin_stop (self, 0, now);
-    } else if (!self->hurry) {
+    } else if (!self->hurry && now - self->stop_ms >= SAME_REQUEST_MS) {
         log_write (LOG_WARN, "hurry", NULL, "second signal: killing what is left");
         self->hurry = true;
         stop_role (self, self->stopping, now);
@@ -298,14 +301,24 @@ static void turn (supervisor_t *self)
     advance_start (self, now);
 }
 
-int supervisor_run (supervisor_t *self)
+/*  What stops us, blocked. Who started us may want that some of it does not. */
+static sigset_t block_signals (void)
 {
+    static const int numbers[] = { SIGTERM, SIGINT, SIGHUP };
     sigset_t signals;
     sigemptyset (&signals);
-    sigaddset (&signals, SIGTERM);
-    sigaddset (&signals, SIGINT);
-    sigaddset (&signals, SIGHUP);
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+        struct sigaction inherited;
+        if (sigaction (numbers[i], NULL, &inherited) == 0 && inherited.sa_handler != SIG_IGN)
+            sigaddset (&signals, numbers[i]);
+    }
     sigprocmask (SIG_BLOCK, &signals, NULL);
+    return signals;
+}
+
+int supervisor_run (supervisor_t *self)
+{
+    sigset_t signals = block_signals ();
     signal (SIGPIPE, SIG_IGN);
     self->signal_fd = signalfd (-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
     assert (self->signal_fd >= 0);

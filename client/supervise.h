@@ -2,9 +2,11 @@
  *
  *  Start: everything but the gateways at once; the gateways when those before them are ready. Serving: what dies is
  *  started again, at once the first time, then with growing pauses; addresses that were picked for port 0 stay what
- *  they were. Stop (SIGTERM, SIGINT, SIGHUP): SIGTERM role by role against the flow of work, each role with a bound,
- *  then SIGKILL; a second signal kills at once. A child that ends with exit code 1 or 2 before it ever served has a
- *  set-up that no restart cures: everything stops.
+ *  they were. Stop (SIGTERM, SIGINT, SIGHUP, but for those that were ignored from the start, as nohup has it): SIGTERM
+ *  role by role against the flow of work, each role with a bound, then SIGKILL; a second signal kills at once (not one
+ *  that comes within a second: a terminal that closes sends several). A child that ends with exit code 1 while all are
+ *  started, or with 2 (its options are wrong) at any time, and never served, has a set-up that no restart cures:
+ *  everything stops with that code.
  */
 #ifndef CLIENT_SUPERVISE_H
 #define CLIENT_SUPERVISE_H

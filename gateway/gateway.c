@@ -33,7 +33,7 @@ static int check_data_dir (const char *path, err_t *err)
 {
     struct stat info;
     if (stat (path, &info) == -1)
-        return err_set_errno (err, ERR_CONFIG, errno, "cannot use the data directory %s", path);
+        return err_set_errno (err, ERR_IO, errno, "cannot use the data directory %s", path);
     if (!S_ISDIR (info.st_mode))
         return err_set (err, ERR_CONFIG, "the data directory %s is no directory", path);
     return 0;

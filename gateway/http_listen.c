@@ -32,7 +32,7 @@ static int bind_to (http_listen_t *self, const struct addrinfo *found, const cha
         return err_set_errno (err, ERR_IO, errno, "cannot make a socket");
     setsockopt (self->fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
     if (bind (self->fd, found->ai_addr, found->ai_addrlen) == -1 || listen (self->fd, BACKLOG) == -1)
-        return err_set_errno (err, ERR_CONFIG, errno, "cannot listen on %s", address);
+        return err_set_errno (err, ERR_IO, errno, "cannot listen on %s", address);
     return 0;
 }
 

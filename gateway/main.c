@@ -6,7 +6,6 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -64,13 +63,14 @@ int main (int argc, char **argv)
     err_t err;
     gateway_config_t config;
     gateway_t *gateway = NULL;
-    int stop_fd = -1, rc = EXIT_FAILURE;
+    int stop_fd = -1, rc = -1;
+    log_init ("myelin-gateway", LOG_INFO);
     options_t *options = options_new (table, argc, argv, &err);
     if (!options)
         goto out;
     if (options_help_wanted (options)) {
         options_print_help (table, "myelin-gateway [OPTIONS]");
-        rc = EXIT_SUCCESS;
+        rc = 0;
         goto out;
     }
     if (configure (options, &config, &err) == -1 || (stop_fd = stop_signals (&err)) == -1 ||
@@ -78,14 +78,13 @@ int main (int argc, char **argv)
         goto out;
     printf ("ready http=%s req=%s\n", gateway_http_url (gateway), gateway_req_endpoint (gateway));
     fflush (stdout);
-    if (gateway_run (gateway, stop_fd, &err) == 0)
-        rc = EXIT_SUCCESS;
+    rc = gateway_run (gateway, stop_fd, &err);
 out:
-    if (rc != EXIT_SUCCESS)
-        fprintf (stderr, "myelin-gateway: %s\n", err.message);
+    if (rc == -1)
+        log_write (LOG_ERROR, "stopped", NULL, "%s", err.message);
     gateway_destroy (&gateway);
     options_destroy (&options);
     if (stop_fd != -1)
         close (stop_fd);
-    return rc;
+    return rc == -1 ? err_exit (&err) : 0;
 }

@@ -336,7 +336,7 @@ zmq_front_t *zmq_front_new (gateway_t *gateway, const char *endpoint, err_t *err
     if (strncmp (bound, "tcp:", 4) == 0 && length > 2 && strcmp (bound + length - 2, ":0") == 0)
         bound[length - 1] = '*';
     if (zmq_bind (self->socket, bound) == -1) {
-        err_set_errno (err, ERR_CONFIG, errno, "cannot listen on %s", endpoint);
+        err_set_errno (err, errno == EINVAL ? ERR_CONFIG : ERR_IO, errno, "cannot listen on %s", endpoint);
         goto fail;
     }
     zmq_getsockopt (self->socket, ZMQ_LAST_ENDPOINT, self->endpoint, &size);

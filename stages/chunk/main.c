@@ -42,7 +42,6 @@ int main (int argc, char **argv)
         worker_options ("myelin-chunk", table, "myelin-chunk --intake ENDPOINT --run DIR [OPTIONS]", argc, argv, &rc);
     if (!options)
         return rc;
-    rc = 1;
     err_t err;
     worker_t *worker = NULL;
     void *context = zmq_ctx_new ();
@@ -50,6 +49,7 @@ int main (int argc, char **argv)
     if (chunk_options_check (&sizes, &err) == -1 ||
         !(worker = worker_new (context, STAGE_CHUNK, SLOTS, options, &err))) {
         log_write (LOG_ERROR, "start_failed", NULL, "%s", err.message);
+        rc = err_exit (&err);
         goto out;
     }
     worker_run (worker, process, &sizes);

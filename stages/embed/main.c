@@ -27,13 +27,13 @@ int main (int argc, char **argv)
         worker_options ("myelin-embed", table, "myelin-embed --intake ENDPOINT --run DIR [OPTIONS]", argc, argv, &rc);
     if (!options)
         return rc;
-    rc = 1;
     err_t err;
     worker_t *worker = NULL;
     void *context = zmq_ctx_new ();
     provider_t *provider = provider_new (options_text (options, "provider"), &err);
     if (!provider || !(worker = worker_new (context, STAGE_EMBED, SLOTS, options, &err))) {
         log_write (LOG_ERROR, "start_failed", NULL, "%s", err.message);
+        rc = err_exit (&err);
         goto out;
     }
     worker_run (worker, process, provider);

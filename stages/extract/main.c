@@ -41,7 +41,7 @@ int main (int argc, char **argv)
                                          "myelin-extract --intake ENDPOINT --run DIR [OPTIONS]", argc, argv, &rc);
     if (!options)
         return rc;
-    rc = 1;
+    rc = -1;
     err_t err;
     limits_t limits = limits_of (options);
     void *context = NULL;
@@ -55,7 +55,7 @@ int main (int argc, char **argv)
     if (!worker)
         goto out;
     extractor = extractor_new (worker, zygote, &limits);
-    rc = work (worker, extractor, &err) ? 1 : 0;
+    rc = work (worker, extractor, &err);
 out:
     if (rc)
         log_write (LOG_ERROR, "extract_ends", NULL, "%s", err.message);
@@ -65,5 +65,5 @@ out:
         zmq_ctx_term (context);
     zygote_destroy (&zygote);
     options_destroy (&options);
-    return rc;
+    return rc ? err_exit (&err) : 0;
 }

@@ -76,7 +76,7 @@ static int bind_own (worker_t *self, const char *run, err_t *err)
             "the run directory '%s' has too long a name: sockets in it must have paths of at most %zu bytes", run,
             path_max);
     if (zmq_bind (self->pull, self->endpoint) == -1)
-        return err_set (err, ERR_CONFIG, "cannot listen on %s: %s", self->endpoint, zmq_strerror (errno));
+        return err_set (err, ERR_IO, "cannot listen on %s: %s", self->endpoint, zmq_strerror (errno));
     return 0;
 }
 

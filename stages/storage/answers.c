@@ -101,7 +101,7 @@ answers_t *answers_start (void *context, content_t *content, const char *endpoin
     int mandatory = 1;
     zmq_setsockopt (self->router, ZMQ_ROUTER_MANDATORY, &mandatory, sizeof mandatory);
     if (zmq_bind (self->router, endpoint) < 0) {
-        err_set (err, ERR_CONFIG, "cannot bind %s: %s", endpoint, zmq_strerror (errno));
+        err_set (err, ERR_IO, "cannot bind %s: %s", endpoint, zmq_strerror (errno));
         goto failed;
     }
     if (self->stop < 0 || self->trouble < 0 || pthread_create (&self->thread, NULL, run, self) != 0) {

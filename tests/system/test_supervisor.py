@@ -1,11 +1,12 @@
 """`myelin up`: start, refusals, restarts, stop."""
+import json
 import os
 import pathlib
 import signal
 import subprocess
 import tempfile
 
-from harness import BIN, System, running, wait_for
+from harness import BIN, System, command, running, wait_for
 
 
 def up(*arguments, timeout=30):
@@ -46,6 +47,15 @@ def test_second_up_on_the_same_directory_is_refused():
         assert second.returncode == 1 and not second.stdout
         assert str(system.process.pid) in second.stderr and "--data" in second.stderr, second.stderr
         assert answers(system)
+
+
+def test_who_writes_to_the_directory_holds_its_lock():
+    """Killed processes may be alive a little longer than `up`: the next one must not begin before they are gone."""
+    with running() as system:
+        def holds(pid):
+            return any(os.readlink(entry).endswith("/lock") for entry in pathlib.Path(f"/proc/{pid}/fd").iterdir())
+        assert all(holds(pid) for role in ("broker", "storage", "gateway") for pid in system.children(role))
+        assert not any(holds(pid) for role in ("extract", "chunk", "embed") for pid in system.children(role))
 
 
 def test_sigterm_ends_with_exit_code_0_and_leaves_no_process():
@@ -93,7 +103,7 @@ def test_killed_processes_come_back_on_the_same_ports():
         feed.close()
 
 
-def test_a_process_that_keeps_dying_is_started_with_pauses():
+def test_a_process_that_keeps_dying_comes_back_each_time():
     with running() as system:
         for _ in range(4):
             killed = system.kill("chunk")
@@ -132,6 +142,7 @@ def test_full_disk_is_refused():
                     pass
             refused = up("--data", pathlib.Path(place), *FREE)
             assert refused.returncode == 1 and "No space left" in refused.stderr, refused.stderr
+            assert sorted(os.listdir(place)) == ["ballast", "lock"], "something half-made is left"
         finally:
             subprocess.run(["umount", place], check=True)
 
@@ -155,16 +166,44 @@ def test_wrong_options_are_refused_with_exit_code_2():
         assert refused.returncode == 2 and said in refused.stderr, (arguments, refused.stderr)
 
 
+def test_wrong_values_that_only_a_process_knows_to_be_wrong_end_with_exit_code_2():
+    with tempfile.TemporaryDirectory() as place:
+        for option, value, said in (("--http", "nonsense", "ADDRESS:PORT"), ("--http", "0.0.0.0:1", "loopback"),
+                                    ("--req", "nonsense", "tcp://"), ("--req", "tcp://127.0.0.1:port", "127.0.0.1:port"),
+                                    ("--pub", "tcp://0.0.0.0:1", "loopback"), ("--pub", "tcp://127.0.0.1:x", ":x"),
+                                    ("--provider", "x", "known: hash"), ("--chunk-tokens", "0", "choose")):
+            refused = up("--data", pathlib.Path(place) / "data", *FREE, option, value)
+            assert refused.returncode == 2 and said in refused.stderr, (option, refused)
+            for line in refused.stderr.splitlines():
+                json.loads(line)
+
+
 def test_configuration_file_and_environment():
     with tempfile.TemporaryDirectory() as place:
         config = pathlib.Path(place) / "myelin.conf"
-        config.write_text("# one worker each\nworkers = extract=1,chunk=1,embed=1\nhttp = 127.0.0.1:1\n")
-        system = System(args=("--config", str(config)), env={"MYELIN_LOG_LEVEL": "debug"})
+        # Options of `up` and of the clients in one file, as MYELIN_CONFIG has it for both.
+        config.write_text("# one worker each\nworkers = extract=1,chunk=1,embed=1\nhttp = 127.0.0.1:1\n"
+                          "max-upload = 1000\ntext_limit = 500\ninflated-limit = 2G\nparser-memory = 300M\n"
+                          "parser-stall = 7\nlog-level = error\ntoken = secret\njson = yes\n")
+        environment = {"MYELIN_LOG_LEVEL": "debug", "MYELIN_CONFIG": str(config)}
+        system = System(env=environment)
         try:
             system.workers = "chunk=2"  # the command line wins; what it does not name keeps its default
             system.start()
-            assert len(system.children("chunk")) == 2
-            assert any(event.get("level") == "debug" for event in system.events())
+            assert len(system.children("chunk")) == 2 and len(system.children("extract")) == 2
+            assert any(event.get("level") == "debug" for event in system.events())  # the environment wins over the file
+            assert system.rest.post("documents/", bytes(1001), headers={"X-Filename": "x"}).status == 413
+            for pid in system.children("extract"):
+                words = pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+                given = dict(zip(words[1::2], words[2::2]))
+                assert given[b"--text-limit"] == b"500" and given[b"--inflated-limit"] == b"2G", given
+                assert given[b"--parser-memory"] == b"300M" and given[b"--parser-stall"] == b"7", given
+            task = system.rest.submit("note.txt", b"Short enough.")["task"]
+            listed = command("tasks", server=system.addresses["http"], env=environment)
+            assert listed.returncode == 0 and json.loads(listed.stdout)["id"] == task["id"], listed
+            config.write_text("wrokers = extract=1\n")
+            wrong = command("tasks", server=system.addresses["http"], env=environment)
+            assert wrong.returncode == 2 and "wrokers" in wrong.stderr, wrong
             assert system.stop() == 0
         finally:
             system.remove()

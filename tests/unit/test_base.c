@@ -183,6 +183,8 @@ static void error_codes_have_one_name_and_a_status (void **state)
     assert_int_equal (err_code ("no such"), ERR_INTERNAL);
     assert_string_equal (err_name (ERR_NONE), "none");
     assert_int_equal (err_status (ERR_NONE), 200);
+    assert_int_equal (err_exit (&(err_t){ .code = ERR_CONFIG }), 2);
+    assert_int_equal (err_exit (&(err_t){ .code = ERR_IO }), 1);
 }
 
 static void error_messages_are_good_utf8_without_control_characters (void **state)

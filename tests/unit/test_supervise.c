@@ -2,6 +2,7 @@
 #include "client/datadir.h"
 #include "client/supervise.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <setjmp.h>
@@ -12,7 +13,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/pidfd.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -28,6 +31,7 @@ typedef struct {
     int news_fd;
     pid_t supervisor;
     int ready_fd; /* its stdout */
+    int ignored;  /* signal it ignores from the start; 0: none */
 } stage_set_t;
 
 static void script (const stage_set_t *self, const char *name, const char *text)
@@ -62,18 +66,23 @@ static void clean_up (stage_set_t *self)
     assert_int_equal (system (line), 0);
 }
 
-/*  A line from `fd`; fails the test after 20 s. */
-static void expect_line (int fd, const char *wanted)
+/*  A line from `fd`; fails the test after 20 s. `what` says what is waited for. */
+static void take_line (int fd, char line[256], const char *what)
 {
-    char line[256];
     size_t size = 0;
-    while (size + 1 < sizeof line && (size == 0 || line[size - 1] != '\n')) {
+    while (size + 1 < 256 && (size == 0 || line[size - 1] != '\n')) {
         struct pollfd item = { .fd = fd, .events = POLLIN };
         if (poll (&item, 1, 20000) != 1 || read (fd, line + size, 1) != 1)
-            fail_msg ("waited for '%s' in vain", wanted);
+            fail_msg ("waited for '%s' in vain", what);
         size++;
     }
     line[size - 1] = 0;
+}
+
+static void expect_line (int fd, const char *wanted)
+{
+    char line[256];
+    take_line (fd, line, wanted);
     assert_string_equal (line, wanted);
 }
 
@@ -88,6 +97,8 @@ static void run_supervisor (stage_set_t *self)
         dup2 (fds[1], STDOUT_FILENO);
         int null = open ("/dev/null", O_WRONLY);
         dup2 (null, STDERR_FILENO);
+        if (self->ignored)
+            signal (self->ignored, SIG_IGN);
         supervisor_t *supervisor = supervisor_new ();
         child_t *broker = supervisor_add (supervisor, ROLE_BROKER, "broker", self->directory, "broker");
         child_arg (broker, "--pub", "tcp://127.0.0.1:0");
@@ -167,6 +178,107 @@ static void a_child_that_cannot_start_ends_everything (void **state)
     clean_up (&set);
 }
 
+static void wrong_options_end_everything_with_exit_code_2 (void **state)
+{
+    stage_set_t set;
+    set_up (&set);
+    script (&set, "broker", TRAP ("broker") PUBLISHES WAIT);
+    script (&set, "worker", "exit 2");
+    script (&set, "gateway", TRAP ("gateway") SERVES WAIT);
+    run_supervisor (&set); /* whether it serves by then or not */
+    assert_int_equal (exit_code (&set), 2);
+    clean_up (&set);
+}
+
+static void the_pauses_before_restarts_grow (void **state)
+{
+    stage_set_t set;
+    set_up (&set);
+    script (&set, "broker", TRAP ("broker") PUBLISHES WAIT);
+    script (&set, "worker", "read up idle < /proc/uptime; echo $up > $news; kill -9 $$");
+    script (&set, "gateway", TRAP ("gateway") SERVES WAIT);
+    run_supervisor (&set);
+    /* Each tells when it was there, and dies: from one to the next there is at least the pause. */
+    static const double pauses[] = { 0, 0.1, 0.2, 0.4, 0.8 };
+    double last = 0;
+    for (size_t i = 0; i < 6; i++) {
+        char line[256];
+        take_line (set.news_fd, line, "a worker");
+        double now = strtod (line, NULL);
+        if (i > 0 && now - last < pauses[i - 1] - 0.02) /* its clock has hundredths */
+            fail_msg ("pause %zu was %.2f s", i, now - last);
+        last = now;
+    }
+    kill (set.supervisor, SIGTERM);
+    assert_int_equal (exit_code (&set), 0);
+    clean_up (&set);
+}
+
+static void a_signal_that_was_ignored_from_the_start_stops_nothing (void **state)
+{
+    stage_set_t set;
+    set_up (&set);
+    set.ignored = SIGHUP; /* as nohup does */
+    script (&set, "broker", TRAP ("broker") PUBLISHES WAIT);
+    script (&set, "worker", "exec sleep 1000");
+    script (&set, "gateway", "echo $$ > $news\n" SERVES WAIT);
+    run_supervisor (&set);
+    expect_line (set.ready_fd, READY);
+    char line[256];
+    take_line (set.news_fd, line, "the gateway's pid");
+    kill (set.supervisor, SIGHUP);
+    kill ((pid_t)atoi (line), SIGKILL);
+    take_line (set.news_fd, line, "the next gateway's pid"); /* one that stops starts nothing */
+    kill (set.supervisor, SIGTERM);
+    assert_int_equal (exit_code (&set), 0);
+    clean_up (&set);
+}
+
+static void signals_that_come_together_are_one_request (void **state)
+{
+    stage_set_t set;
+    set_up (&set);
+    script (&set, "broker", TRAP ("broker") PUBLISHES WAIT);
+    script (&set, "worker", TRAP ("worker") "echo worker up > $news\n" WAIT);
+    script (&set, "gateway", TRAP ("gateway") SERVES WAIT);
+    run_supervisor (&set);
+    expect_line (set.ready_fd, READY);
+    expect_line (set.news_fd, "worker up");
+    kill (set.supervisor, SIGHUP);
+    kill (set.supervisor, SIGTERM);
+    expect_line (set.news_fd, "gateway stopped");
+    expect_line (set.news_fd, "worker stopped");
+    expect_line (set.news_fd, "broker stopped");
+    assert_int_equal (exit_code (&set), 0);
+    clean_up (&set);
+}
+
+static bool no_pidfd;
+
+/*  Stands in for the C library's, which fails when the machine has no descriptors left. */
+int pidfd_open (pid_t pid, unsigned flags)
+{
+    if (!no_pidfd)
+        return (int)syscall (SYS_pidfd_open, pid, flags);
+    errno = ENFILE;
+    return -1;
+}
+
+static void a_child_that_cannot_be_watched_is_not_started (void **state)
+{
+    child_t child;
+    err_t err;
+    child_init (&child, "sleeper", "/bin", "sleep");
+    child_arg (&child, "1000", "1000");
+    no_pidfd = true;
+    assert_int_equal (child_start (&child, 1, &err), -1);
+    no_pidfd = false;
+    assert_non_null (strstr (err.message, "cannot watch sleeper"));
+    assert_int_equal (waitpid (-1, NULL, WNOHANG), -1); /* nothing was left behind */
+    assert_int_equal (child.out_fd, -1);
+    child_free (&child); /* asserts that it does not run */
+}
+
 static void a_crash_before_ready_is_tried_again (void **state)
 {
     stage_set_t set;
@@ -194,7 +306,10 @@ static void a_second_signal_does_not_wait (void **state)
     uint64_t start = clock_mono_ms ();
     kill (set.supervisor, SIGTERM);
     expect_line (set.news_fd, "gateway stopped");
-    kill (set.supervisor, SIGTERM);
+    /* Again and again, until one is late enough not to be of the first request, and its stdout closes. */
+    struct pollfd item = { .fd = set.ready_fd, .events = POLLIN };
+    while (poll (&item, 1, 100) == 0)
+        kill (set.supervisor, SIGTERM);
     assert_int_equal (exit_code (&set), 0);
     assert_true (clock_mono_ms () - start < 8000); /* the worker's bound alone is 10 s */
     clean_up (&set);
@@ -270,6 +385,11 @@ int main (void)
         cmocka_unit_test (ready_line_and_stop_in_order),
         cmocka_unit_test (what_dies_comes_back_with_the_ports_it_had),
         cmocka_unit_test (a_child_that_cannot_start_ends_everything),
+        cmocka_unit_test (wrong_options_end_everything_with_exit_code_2),
+        cmocka_unit_test (the_pauses_before_restarts_grow),
+        cmocka_unit_test (a_signal_that_was_ignored_from_the_start_stops_nothing),
+        cmocka_unit_test (signals_that_come_together_are_one_request),
+        cmocka_unit_test (a_child_that_cannot_be_watched_is_not_started),
         cmocka_unit_test (a_crash_before_ready_is_tried_again),
         cmocka_unit_test (a_second_signal_does_not_wait),
         cmocka_unit_test (values_of_a_ready_line),
