@@ -341,6 +341,47 @@ def command(*arguments, server=None, token=None, env=None, timeout=60, stdin=Non
                           subprocess.DEVNULL)
 
 
+class Spoken:
+    """A program at work, and what it says line by line. It is ended with the block."""
+
+    def __init__(self, *command_line, env=None):
+        self.process = subprocess.Popen([str(word) for word in command_line], stdout=subprocess.PIPE,
+                                        stderr=subprocess.PIPE, stdin=subprocess.DEVNULL,
+                                        env={**os.environ, **(env or {})})
+        self.rest = b""
+
+    def line(self, seconds=60):
+        """The next line of stdout; "" at its end."""
+        while b"\n" not in self.rest:
+            if not select.select([self.process.stdout], [], [], seconds)[0]:
+                raise AssertionError(f"no line in {seconds} s; so far {self.rest!r}")
+            some = os.read(self.process.stdout.fileno(), 65536)
+            if not some:
+                return self.rest.decode()
+            self.rest += some
+        line, self.rest = self.rest.split(b"\n", 1)
+        return line.decode()
+
+    def has_line(self, seconds=0):
+        """Whether `line` would give one without waiting, after so many seconds."""
+        return b"\n" in self.rest or bool(select.select([self.process.stdout], [], [], seconds)[0])
+
+    def end(self, seconds=60):
+        """(exit code, the rest of stdout, stderr)"""
+        out, errors = self.process.communicate(timeout=seconds)
+        return self.process.returncode, (self.rest + out).decode(), errors.decode()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        self.process.stdout.close()
+        self.process.stderr.close()
+
+
 def chunks(rest, document_id):
     """All chunks of a document in order."""
     items = rest.pages(f"documents/{document_id}/chunks")

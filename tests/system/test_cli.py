@@ -10,7 +10,7 @@ import tempfile
 import uuid
 
 from gateway_alone import gateway
-from harness import BIN, TREE, command, running, wait_for
+from harness import BIN, TREE, Spoken, command, running, wait_for
 
 ID = r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}"
 
@@ -22,41 +22,9 @@ def place_with(**files):
     return place
 
 
-class Spoken:
-    """The command line at work, and what it says line by line."""
-
-    def __init__(self, server, *arguments, stdin=subprocess.DEVNULL):
-        self.process = subprocess.Popen([str(BIN / "myelin"), *map(str, arguments)], stdout=subprocess.PIPE,
-                                        stderr=subprocess.PIPE, stdin=stdin,
-                                        env={**os.environ, "MYELIN_SERVER": server})
-        self.rest = b""
-
-    def line(self, seconds=60):
-        """The next line of stdout; "" at its end."""
-        while b"\n" not in self.rest:
-            if not select.select([self.process.stdout], [], [], seconds)[0]:
-                raise AssertionError(f"no line in {seconds} s; so far {self.rest!r}")
-            some = os.read(self.process.stdout.fileno(), 65536)
-            if not some:
-                return self.rest.decode()
-            self.rest += some
-        line, self.rest = self.rest.split(b"\n", 1)
-        return line.decode()
-
-    def end(self, seconds=60):
-        """(exit code, the rest of stdout, stderr)"""
-        out, errors = self.process.communicate(timeout=seconds)
-        return self.process.returncode, (self.rest + out).decode(), errors.decode()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        if self.process.poll() is None:
-            self.process.kill()
-        self.process.wait()
-        self.process.stdout.close()
-        self.process.stderr.close()
+def spoken(server, *arguments):
+    """The command line at work."""
+    return Spoken(BIN / "myelin", *arguments, env={"MYELIN_SERVER": server})
 
 
 def test_submit_wait_search():
@@ -193,14 +161,14 @@ def test_bars_on_a_terminal():
 def test_watch_shows_everything_as_it_happens():
     with running() as system, place_with(a_txt="Something happens.") as place:
         server = system.addresses["http"]
-        with Spoken(server, "watch", "--json") as watch:
+        with spoken(server, "watch", "--json") as watch:
             # The stream is open when the event of some submit comes through.
             task, events = None, []
             while task is None or not any(event["event"] == "completed" for event in events):
                 if task is None:
                     (pathlib.Path(place) / "a.txt").write_text(f"Try {len(events)} {uuid.uuid4()}")
                     command("submit", place, server=server)
-                if task or select.select([watch.process.stdout], [], [], 1)[0]:
+                if watch.has_line(1):
                     event = json.loads(watch.line())
                     if event.get("task"):
                         task = task or event["task"]["id"]
@@ -271,30 +239,30 @@ def test_an_end_that_was_never_published_is_asked_for():
             gate.broker.tasks[values["task"]]["status"] = "completed"
             return said
         gate.broker.task_get = end_behind_the_answer
-        with Spoken(gate.addresses["http"], "submit", "--wait", place) as spoken:
+        with spoken(gate.addresses["http"], "submit", "--wait", place) as submit:
             for _ in range(2):
-                assert "completed" in spoken.line(40)  # after a heartbeat: every 15 s
-            assert spoken.end()[0] == 0
+                assert "completed" in submit.line(40)  # after a heartbeat: every 15 s
+            assert submit.end()[0] == 0
 
 
 def two_followed(gate, place):
     """`submit --wait` of two files whose tasks were asked for when the stream opened; (what it says, their ids)."""
-    spoken = Spoken(gate.addresses["http"], "submit", "--wait", place)
+    submit = spoken(gate.addresses["http"], "submit", "--wait", place)
     wait_for(lambda: gate.broker.count("task_get") >= 2, 20, "both tasks are asked for")
-    return spoken, list(gate.broker.tasks)
+    return submit, list(gate.broker.tasks)
 
 
 def test_a_gap_in_the_events_is_asked_about():
     with gateway() as gate, place_with(a_txt="One.", b_txt="Two.") as place:
-        spoken, (first, second) = two_followed(gate, place)
-        with spoken:
+        submit, (first, second) = two_followed(gate, place)
+        with submit:
             gate.broker.publish("progress", {**gate.broker.tasks[second], "progress": 10})
             gate.broker.tasks[first]["status"] = "completed"
             gate.broker.seq += 1  # its event is lost
             gate.broker.publish("progress", {**gate.broker.tasks[second], "progress": 20})
-            assert "a.txt" in spoken.line(10)  # sooner than any heartbeat
+            assert "a.txt" in submit.line(10)  # sooner than any heartbeat
             gate.broker.finish(str(second))
-            assert "b.txt" in spoken.line(10) and spoken.end()[0] == 0
+            assert "b.txt" in submit.line(10) and submit.end()[0] == 0
 
 
 def test_a_question_that_failed_is_asked_again():
@@ -308,13 +276,13 @@ def test_a_question_that_failed_is_asked_again():
             gate.broker.tasks[values["task"]]["status"] = "completed"
             return gate.broker.error("unavailable", 503)
         gate.broker.task_get = fail_once
-        with Spoken(gate.addresses["http"], "submit", "--wait", place) as spoken:
+        with spoken(gate.addresses["http"], "submit", "--wait", place) as submit:
             wait_for(lambda: failures, 20, "a question fails")
             other = next(task for task in gate.broker.tasks if task not in failures)
             gate.broker.publish("progress", {**gate.broker.tasks[other], "progress": 20})
-            assert "completed" in spoken.line(10)
+            assert "completed" in submit.line(10)
             gate.broker.finish(str(other))
-            assert "completed" in spoken.line(10) and spoken.end()[0] == 0
+            assert "completed" in submit.line(10) and submit.end()[0] == 0
 
 
 def test_a_server_that_is_away_for_a_moment_does_not_end_a_submit():
@@ -340,12 +308,12 @@ def test_submit_wait_outlives_kills_of_the_broker():
     with running() as system, tempfile.TemporaryDirectory() as place:
         for number in range(600):
             (pathlib.Path(place) / f"{number}.txt").write_text(f"Note {number}. " + "Words to work on. " * 200)
-        with Spoken(system.addresses["http"], "submit", "--wait", place) as spoken:
+        with spoken(system.addresses["http"], "submit", "--wait", place) as submit:
             for _ in range(3):
                 wait_for(lambda: system.rest.get("document-processing/queue/status/").json.get("total_tasks"), 30,
                          "work is in hand")
                 killed = system.kill("broker")
                 system.wait_for_children("broker", 1, without=(killed,))
-            code, out, errors = spoken.end(120)
+            code, out, errors = submit.end(120)
         assert code == 0 and not errors, (code, errors)
         assert len(out.splitlines()) == 600 and all("  completed  " in line for line in out.splitlines()), out

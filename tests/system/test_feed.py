@@ -1,10 +1,13 @@
 """The PUB feed: what a client sees that submits over ZeroMQ and follows."""
+import json
 import re
 import subprocess
 import urllib.parse
 import uuid
 
-from harness import BIN, TREE, TASKS, running, wait_for
+import zmq
+
+from harness import BIN, TREE, TASKS, Spoken, running, wait_for
 
 NOTE = "Feeds feed those who follow. " * 20
 
@@ -160,3 +163,40 @@ def test_the_c_example_submits_and_follows():
 
 def test_the_python_example_submits_and_follows():
     check_example(TREE / "examples" / "python" / "submit_and_follow.py", "/usr/bin/python3")
+
+
+def test_a_c_client_that_follows_all_tasks_sees_no_gap():
+    with running() as system, Spoken(BIN / "follow_all", "--pub", system.addresses["pub"]) as follower:
+        def heard():
+            submit(system, "knock.txt", f"Knock {uuid.uuid4()}")
+            return follower.has_line(1)
+        wait_for(heard, 20, "the subscription is heard")
+        tasks = {submit(system, f"{i}.txt", f"Document {i}. {NOTE}") for i in range(200)}
+        while tasks:
+            task, event = follower.line(30).split()[:2]  # it ends when something is missing
+            if event == "completed":
+                tasks.discard(task)
+        assert follower.process.poll() is None
+
+
+def test_a_c_client_is_told_of_a_gap():
+    publisher = zmq.Context.instance().socket(zmq.XPUB)
+    port = publisher.bind_to_random_port("tcp://127.0.0.1")
+    try:
+        with Spoken(BIN / "follow_all", "--pub", f"tcp://127.0.0.1:{port}") as follower:
+            assert publisher.poll(20000) and publisher.recv() == b"\x01task.local."
+            for seq in (7, 8, 11):
+                event = {"seq": seq, "event": "progress", "at": "", "task": {"id": f"t{seq}", "progress": seq}}
+                publisher.send_multipart([b"task.local.t", json.dumps(event).encode()])
+            code, out, errors = follower.end()
+        assert code == 1 and "2 events before number 11" in errors, errors
+        assert [line.split()[0] for line in out.splitlines()] == ["t7", "t8"], out
+    finally:
+        publisher.close(0)
+
+
+def test_the_demo_ends_with_exit_code_0():
+    done = example(TREE / "examples" / "demo.sh", BIN)
+    assert done.returncode == 0, done
+    assert "ready http=" in done.stdout and done.stdout.count("  completed  ") >= 6, done.stdout
+    assert done.stdout.count("\n? ") == 3 and "Stopping." in done.stdout, done.stdout
