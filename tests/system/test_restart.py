@@ -1,5 +1,7 @@
 """Stopping and starting, and what comes in on the sockets that is not ours."""
+import json
 import os
+import signal
 import socket
 import struct
 import urllib.parse
@@ -113,13 +115,51 @@ def test_bytes_that_are_no_zmq_on_the_tcp_sockets_are_survived():
         assert sorted(system.children()) == before, "a process died"
 
 
+FEED_HWM = 20000  # messages the broker keeps for a subscriber (broker/server.c)
+
+
+def fill_the_feed(system, live):
+    """Has the last events of all live tasks told again and again until every subscriber's place is full that does not
+    read: what the broker keeps, and what the kernel takes."""
+    asker = zmq.Context.instance().socket(zmq.XSUB)
+    asker.setsockopt(zmq.RCVHWM, 0)
+    asker.connect(system.addresses["pub"])
+    heard = 0
+    while heard < 2 * FEED_HWM:
+        asker.send(b"\x01task.")  # each subscription has its replay, and all who match hear it
+        for _ in range(live):
+            assert asker.poll(20000), f"after {heard} events there come no more"
+            asker.recv_multipart()
+            heard += 1
+    asker.close(0)
+
+
 def test_a_stuck_subscriber_delays_nobody():
-    with running() as system:
+    with running(workers="extract=1") as system:
         stuck = zmq.Context.instance().socket(zmq.SUB)
         stuck.setsockopt(zmq.RCVHWM, 1)
-        stuck.subscribe("")
+        stuck.setsockopt(zmq.RCVBUF, 4096)
+        stuck.subscribe("task.")
         stuck.connect(system.addresses["pub"])  # and never reads
-        tasks = [system.rest.submit(f"{i}.txt", f"Number {i}.".encode())["task"]["id"] for i in range(200)]
+        worker, = system.children("extract")
+        os.kill(worker, signal.SIGSTOP)  # the tasks are to live for a while
+        tasks = {system.rest.submit(f"{i}.txt", f"Number {i}.".encode())["task"]["id"] for i in range(200)}
+        wait_for(lambda: stuck.poll(0), 20, "the stuck one is heard")
+        fill_the_feed(system, len(tasks))
+        feed = system.feed("task.local.")
+        assert feed.next(20), "the one that reads is not heard"
+        os.kill(worker, signal.SIGCONT)
         for task in tasks:
             assert system.rest.wait(task)["status"] == "completed"
+        while tasks:
+            event = feed.next(20)
+            assert event, f"{len(tasks)} ends were not told to the one that reads"
+            if event[1]["event"] == "completed":
+                tasks.discard(event[1]["task"]["id"])
+        feed.close()
+        kept = 0
+        while stuck.poll(1000):
+            kept += 1
+            assert json.loads(stuck.recv_multipart()[1])["event"] != "completed", "it was not stuck"
+        assert kept >= FEED_HWM, kept
         stuck.close(0)
