@@ -23,6 +23,8 @@ static const option_t table[] = {
     { "feed", OPTION_TEXT, NULL, "ENDPOINT", "progress feed for gateways" },
     { "memory", OPTION_SIZE, "128M", "BYTES", "text and vectors in memory between the stages" },
     { "active", OPTION_NUMBER, "512", "TASKS", "tasks in processing at once" },
+    { "silence", OPTION_NUMBER, "300", "SECONDS", "a job without progress for so long is stopped and tried again" },
+    { "task-timeout", OPTION_NUMBER, "86400", "SECONDS", "most time a task may take once it is begun; 0: any" },
     { "disk-reserve", OPTION_SIZE, "64M", "BYTES", "refuse new documents when less than this is free" },
     { "log-level", OPTION_TEXT, "info", "LEVEL", "debug, info, warn or error" },
     { 0 },
@@ -73,6 +75,8 @@ static int run (const options_t *options, err_t *err)
     config.data_dir = data;
     config.memory_bytes = options_number (options, "memory");
     config.active_max = (uint32_t)options_number (options, "active");
+    config.silence_ms = (uint32_t)options_number (options, "silence") * 1000;
+    config.task_ms = options_number (options, "task-timeout") * 1000;
     config.seed = clock_mono_us ();
     uint64_t start = clock_mono_ms ();
     if (!(core = core_new (&config, kv, start, clock_wall_ms (), err)))

@@ -6,6 +6,7 @@
 #include "store/blob_walk.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
@@ -190,6 +191,12 @@ static void release_one (server_t *self, const out_t *out)
         peer_t *peer = peer_find (self, out->worker);
         if (peer)
             peer_close (self, (size_t)(peer - self->peers));
+        break;
+    }
+    case OUT_KILL: {
+        const peer_t *peer = peer_find (self, out->worker);
+        if (peer && peer->pid_fd != -1) /* whoever started it starts another */
+            syscall (SYS_pidfd_send_signal, peer->pid_fd, SIGKILL, NULL, 0);
         break;
     }
     case OUT_UNLINK:

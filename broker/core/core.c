@@ -24,6 +24,9 @@ const core_config_t core_config_default = {
     .backoff_ms = 200,
     .backoff_max_ms = 30000,
     .progress_ms = 100,
+    .silence_ms = 300000,
+    .grace_ms = 10000,
+    .task_ms = 24u * 3600u * 1000u,
     .seed = 1,
 };
 

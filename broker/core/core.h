@@ -31,6 +31,9 @@ typedef struct {
     uint32_t backoff_ms;   /* of the first retry; doubles, full jitter */
     uint32_t backoff_max_ms;
     uint32_t progress_ms; /* least time between two progress events of a task */
+    uint32_t silence_ms;  /* a job that shows no progress for so long is asked to stop */
+    uint32_t grace_ms;    /* and when it has not by then, its worker is killed */
+    uint64_t task_ms;     /* most time a task may take once it is begun; 0: any */
     uint64_t seed;        /* of the jitter */
 } core_config_t;
 
@@ -79,6 +82,7 @@ typedef enum {
     OUT_CONNECT,    /* frame 0 is the endpoint of `worker`, a new one; `pid` when it is on host `frame 1` */
     OUT_DISCONNECT, /* `worker` is gone */
     OUT_UNLINK,     /* frame 0 is a path to remove */
+    OUT_KILL,       /* `worker` is stuck: end its process, if it is on this host */
 } out_kind_t;
 
 typedef struct {

@@ -110,6 +110,65 @@ void core_worker_gone (core_t *self, uuid_t id)
         jobs_worker_gone (self, worker, "its process ended");
 }
 
+/*  --- silence: two clocks. That a worker is alive its beats say; that a job goes on, the job's own counter. --- */
+
+/*  What a beat says about the jobs in its worker's hands. */
+static void hear_progress (core_t *self, core_worker_t *worker, const wire_beat_t *beat)
+{
+    job_t *job = worker->first;
+    while (job && job->number != beat->running)
+        job = job->next;
+    if (job && (!job->moved_ms || job->progress != beat->progress)) {
+        job->progress = beat->progress;
+        job->moved_ms = self->now;
+    }
+    worker->idle_ms = beat->running ? 0 : worker->idle_ms ? worker->idle_ms : self->now;
+    worker->void_ms = !beat->running || job ? 0 : worker->void_ms ? worker->void_ms : self->now;
+}
+
+/*  When the job last showed that it goes on; 0: it waits, behind another or because we hold it back. */
+static uint64_t moved (const core_t *self, const core_worker_t *worker, job_t *job)
+{
+    if (job->unit->kind == UNIT_EXTRACT && job->task->run->next >= job->task->run->limit) {
+        job->moved_ms = job->moved_ms ? self->now : 0; /* until an ACK raises its limit */
+        return 0;
+    }
+    if (job->moved_ms || !worker->idle_ms || job != worker->first)
+        return job->moved_ms;
+    return job->sent_ms > worker->idle_ms ? job->sent_ms : worker->idle_ms; /* its worker knows nothing of it */
+}
+
+static void kill_worker (core_t *self, core_worker_t *worker, const char *why)
+{
+    core_out (self, OUT_KILL)->worker = worker->id;
+    jobs_worker_gone (self, worker, why);
+}
+
+/*  A job that stands still is asked to stop; a worker that does not, or that cannot let go of one that was taken from
+ * it, is killed. */
+static void check_silence (core_t *self, core_worker_t *worker)
+{
+    if (worker->void_ms && self->now >= worker->void_ms + self->config.silence_ms) {
+        kill_worker (self, worker, "it does not let go of a job that was taken from it");
+        return;
+    }
+    for (job_t *job = worker->first; job; job = job->next) {
+        uint64_t since = moved (self, worker, job);
+        if (!since || self->now < since + self->config.silence_ms)
+            continue;
+        if (!job->asked_ms) {
+            job->asked_ms = self->now;
+            wire_msg_t msg = { .kind = WIRE_KIND_CANCEL, .cancel = { self->meta.epoch, job->number } };
+            core_send_worker (self, worker, &msg, NULL);
+        } else if (self->now >= job->asked_ms + self->config.grace_ms) {
+            unit_failed (self, job, span_str (err_name (ERR_TIMEOUT)),
+                         SPAN_LIT ("it made no progress, nor did it stop"), false);
+            kill_worker (self, worker, "one of its jobs stood still");
+            return;
+        }
+    }
+}
+
 void jobs_check_workers (core_t *self)
 {
     uint64_t silence_ms = (uint64_t)self->config.beat_ms * self->config.beats_missed;
@@ -118,6 +177,15 @@ void jobs_check_workers (core_t *self)
         next = worker->next;
         if (self->now > worker->seen_ms + silence_ms)
             jobs_worker_gone (self, worker, "it missed its beats");
+        else
+            check_silence (self, worker);
+    }
+    run_t *later;
+    for (run_t *run = self->runs; run && self->config.task_ms; run = later) {
+        later = run->next_run;
+        if (self->now >= run->began_ms + self->config.task_ms && !run->task->committing)
+            task_fail (self, run->task, span_str (err_name (ERR_TIMEOUT)),
+                       SPAN_LIT ("It took longer than a task may take; --task-timeout says how long that is."));
     }
 }
 
@@ -482,6 +550,9 @@ static int extract_result (core_t *self, job_t *job, const wire_result_t *result
         return -1;
     run_add_warnings (run, result->warnings);
     if (result->outcome == RESULT_PART) {
+        job->unit->tries = 0; /* tries are counted for each segment */
+        job->unit->losses = 0;
+        job->moved_ms = job->moved_ms ? self->now : 0;
         jobs_ack (self, job, result->segment, run->limit);
         run_progress (self, run);
         return 0;
@@ -569,7 +640,10 @@ static int on_result (core_t *self, core_worker_t *worker, const frames_t *in, e
     }
     if (result->outcome == RESULT_FAILED) {
         jobs_ack (self, job, result->segment, 0);
-        unit_failed (self, job, result->code, result->message, false);
+        if (job->asked_ms)
+            unit_failed (self, job, span_str (err_name (ERR_TIMEOUT)), SPAN_LIT ("it made no progress"), false);
+        else
+            unit_failed (self, job, result->code, result->message, false);
         return 0;
     }
     user_t *user = unit_user (job->unit);
@@ -640,5 +714,7 @@ int jobs_input (core_t *self, const frames_t *in, err_t *err)
         core_send_worker (self, worker, &welcome, NULL);
     }
     worker->seen_ms = self->now;
+    if (msg->kind == WIRE_KIND_BEAT && msg->beat.epoch == self->meta.epoch)
+        hear_progress (self, worker, &msg->beat);
     return 0;
 }

@@ -22,6 +22,12 @@ run_t *run_new (core_t *self, task_t *task)
     unit_init (&run->commit, UNIT_COMMIT, STAGE_STORAGE);
     run->progress_at = self->now;
     run->limit = self->config.window;
+    run->began_ms = self->now;
+    run->next_run = self->runs;
+    run->link = &self->runs;
+    if (self->runs)
+        self->runs->link = &run->next_run;
+    self->runs = run;
     self->active++;
     return run;
 }
@@ -56,6 +62,9 @@ void run_free (core_t *self, run_t *run)
                        &run->warnings, &run->history,    &run->error_code, &run->error_message };
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
         str_free (texts[i]);
+    *run->link = run->next_run;
+    if (run->next_run)
+        run->next_run->link = run->link;
     self->active--;
     free (run);
 }

@@ -67,6 +67,8 @@ typedef struct {
 /*  What a task has while it is processing. */
 struct run {
     task_t *task;
+    run_t *next_run, **link; /* of all */
+    uint64_t began_ms;
     unit_t commit;
     segment_t **segments; /* [number - first] */
     uint32_t first;       /* every segment below is finished and forgotten */
@@ -127,7 +129,9 @@ struct job {
     task_t *task; /* NULL for a purge */
     core_worker_t *worker;
     uint64_t sent_ms, bytes;
-    bool final; /* storage: this job also commits */
+    uint64_t progress, moved_ms; /* its own counter as of the last beat, and when that moved; 0: not seen running */
+    uint64_t asked_ms;           /* when it was asked to stop for its silence; 0: it was not */
+    bool final;                  /* storage: this job also commits */
 };
 
 struct core_worker {
@@ -136,6 +140,8 @@ struct core_worker {
     stage_t stage;
     uint32_t slots, held;
     uint64_t held_bytes, seen_ms;
+    uint64_t idle_ms; /* since when its beats say that it has nothing to do; 0: they do not */
+    uint64_t void_ms; /* since when they name a job that is not in its hands; 0: they do not */
     job_t *first, *last;
     char name[9]; /* first 8 digits of the id: for histories */
 };
@@ -172,6 +178,7 @@ struct core {
     ready_t backoff; /* rank: due ms */
     uint64_t backoff_order;
     uint32_t active; /* runs */
+    run_t *runs;
     uint64_t memory_bytes;
     uint64_t stale_results, lost_jobs; /* counters */
     uint64_t stamp;                    /* events published */

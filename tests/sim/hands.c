@@ -28,6 +28,8 @@ typedef struct {
     uint32_t slots;
     uint64_t epoch, beat_at, stalled_until;
     bool leaving;
+    bool hung, stubborn; /* gets nowhere; and does not stop either when it is asked to */
+    uint64_t progress;
     frames_t *inbox;
     size_t inbox_count, inbox_room;
     held_t held[JOBS_MAX];
@@ -64,6 +66,12 @@ static void forget_all (hand_t *hand)
         frames_clear (&hand->held[--hand->held_count].frames);
     while (hand->kept_count)
         frames_clear (&hand->kept[--hand->kept_count].letter);
+}
+
+static void drop_held (hand_t *hand, size_t at)
+{
+    frames_clear (&hand->held[at].frames);
+    memmove (hand->held + at, hand->held + at + 1, (--hand->held_count - at) * sizeof *hand->held);
 }
 
 static void hand_free (hand_t *hand)
@@ -138,7 +146,8 @@ static void beat (hands_t *self, hand_t *hand, uint64_t now)
                         .host = SPAN_LIT ("here"),
                         .endpoint = SPAN_LIT ("inproc://hand"),
                         .epoch = hand->epoch,
-                        .running = hand->held_count ? hand->held[0].job.number : 0 };
+                        .running = hand->held_count ? hand->held[0].job.number : 0,
+                        .progress = hand->progress };
     post (self, letter_of (&(wire_msg_t){ .kind = WIRE_KIND_BEAT, .beat = msg }, NULL, 0));
     hand->beat_at = now + BEAT_MS;
 }
@@ -195,6 +204,20 @@ void hands_kill (hands_t *self, uint64_t now, uuid_t *gone)
     replace (self, at, now);
 }
 
+void hands_kill_one (hands_t *self, uuid_t id, uint64_t now)
+{
+    for (size_t i = 0; i < self->count; i++)
+        if (uuid_eq (self->hands[i]->id, id))
+            replace (self, i, now);
+}
+
+void hands_hang (hands_t *self)
+{
+    hand_t *hand = self->hands[dice_below (self->dice, (uint32_t)self->count)];
+    hand->hung = true;
+    hand->stubborn = dice_one_in (self->dice, 2);
+}
+
 void hands_stall (hands_t *self, uint64_t now)
 {
     hand_t *hand = self->hands[dice_below (self->dice, (uint32_t)self->count)];
@@ -216,6 +239,13 @@ void hands_broker_died (hands_t *self)
 void hands_faults (hands_t *self, bool on)
 {
     self->faults = on;
+}
+
+void hands_lose (hands_t *self)
+{
+    hand_t *hand = self->hands[dice_below (self->dice, (uint32_t)self->count)];
+    if (hand->held_count)
+        drop_held (hand, hand->held_count - 1);
 }
 
 /*  An attempt that it was never given, of another epoch, or one that ended long ago. */
@@ -317,12 +347,6 @@ bool hands_hear (hands_t *self, const out_t *out)
     return good;
 }
 
-static void drop_held (hand_t *hand, size_t at)
-{
-    frames_clear (&hand->held[at].frames);
-    memmove (hand->held + at, hand->held + at + 1, (--hand->held_count - at) * sizeof *hand->held);
-}
-
 static void drop_kept (hand_t *hand, size_t at)
 {
     frames_clear (&hand->kept[at].letter);
@@ -384,6 +408,9 @@ static void read_one (hands_t *self, hand_t *hand, uint64_t now)
     case WIRE_KIND_CANCEL:
         for (size_t i = 0; i < hand->held_count; i++)
             if (hand->held[i].job.number == msg->cancel.number && hand->held[i].job.epoch == msg->cancel.epoch) {
+                if (hand->hung && hand->stubborn)
+                    break;
+                hand->hung = hand->hung && i > 0;
                 fail (self, hand, i, ERR_CANCELLED, now);
                 break;
             }
@@ -517,8 +544,9 @@ static bool act (hands_t *self, size_t at, uint64_t now)
         return false;
     if (hand->stage == STAGE_EXTRACT && hand->held[0].next >= hand->held[0].limit)
         return false;
-    if (hand->kept_count > KEPT_MAX / 2)
+    if (hand->kept_count > KEPT_MAX / 2 || hand->hung)
         return false;
+    hand->progress++;
     work_on (self, hand, now);
     return true;
 }

@@ -28,11 +28,16 @@ void hands_step (hands_t *self, uint64_t now);
 /*  All do what they can, and nothing bad happens any more. */
 void hands_work (hands_t *self, uint64_t now);
 
-/*  Misfortune: one dies (its id in *gone; another takes its place), stops for a while, is asked to leave, lies. */
+/*  Misfortune: one dies (its id in *gone; another takes its place), stops for a while, is asked to leave, lies, gets
+ *  nowhere with its job though it beats, forgets one. */
 void hands_kill (hands_t *self, uint64_t now, uuid_t *gone);
 void hands_stall (hands_t *self, uint64_t now);
 void hands_drain (hands_t *self, uint64_t now);
 void hands_lie (hands_t *self, uint64_t now);
+void hands_hang (hands_t *self);
+void hands_lose (hands_t *self);
+/*  The broker has it killed. */
+void hands_kill_one (hands_t *self, uuid_t id, uint64_t now);
 /*  The broker died: it knows nobody, and what it had not read may be lost. */
 void hands_broker_died (hands_t *self);
 

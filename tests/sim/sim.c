@@ -125,6 +125,10 @@ static void release_one (const out_t *out)
     case OUT_PUBLISH:
         clients_hear_event (out);
         break;
+    case OUT_KILL:
+        hands_kill_one (sim.hands, out->worker, sim.now);
+        sim.killed++;
+        break;
     default:
         break;
     }
@@ -233,7 +237,13 @@ static void hire_all (void)
 static void misfortune (void)
 {
     uuid_t gone;
-    switch (dice_below (&sim.dice, 8)) {
+    switch (dice_below (&sim.dice, 10)) {
+    case 8:
+        hands_hang (sim.hands);
+        break;
+    case 9:
+        hands_lose (sim.hands);
+        break;
     case 0:
         hands_kill (sim.hands, sim.now, &gone);
         if (!dice_one_in (&sim.dice, 4)) /* else only its silence tells */
@@ -289,6 +299,7 @@ static void run (uint64_t seed, uint64_t steps, uint64_t trace_from)
     };
     sim.config.active_max = 16;
     sim.config.window = 3;
+    sim.config.silence_ms = 8000;
     sim.letters = calloc (LETTERS_MAX, sizeof *sim.letters);
     sim.kv = kv_memory_new (FAMILY_COUNT);
     sim.depot = depot_new ();
@@ -301,8 +312,9 @@ static void run (uint64_t seed, uint64_t steps, uint64_t trace_from)
             check_settled ();
     }
     printf ("seed %" PRIu64 ": %" PRIu64 " steps, %" PRIu64 " turns, %" PRIu64 " crashes (%" PRIu64
-            " without power), %" PRIu64 " events, %" PRIu64 " tasks ended, %" PRIu64 " results checked\n",
-            seed, steps, sim.turns, sim.crashes, sim.cuts, sim.events, sim.ended, sim.results_checked);
+            " without power), %" PRIu64 " events, %" PRIu64 " workers killed for standing still, %" PRIu64
+            " tasks ended, %" PRIu64 " results checked\n",
+            seed, steps, sim.turns, sim.crashes, sim.cuts, sim.events, sim.killed, sim.ended, sim.results_checked);
     hands_destroy (&sim.hands);
     core_destroy (&sim.core);
     kv_destroy (&sim.kv);

@@ -74,7 +74,7 @@ typedef struct {
     bool disk_full, calm;
     uint64_t busy; /* as the last look at the queue had it */
     uint64_t trace;
-    uint64_t crashes, cuts, events, ended, results_checked;
+    uint64_t crashes, cuts, killed, events, ended, results_checked;
 } sim_t;
 
 extern sim_t sim;
