@@ -169,7 +169,7 @@ def test_wrong_options_are_refused_with_exit_code_2():
 def test_wrong_values_that_only_a_process_knows_to_be_wrong_end_with_exit_code_2():
     with tempfile.TemporaryDirectory() as place:
         for option, value, said in (("--http", "nonsense", "ADDRESS:PORT"), ("--http", "0.0.0.0:1", "loopback"),
-                                    ("--req", "nonsense", "tcp://"), ("--req", "tcp://127.0.0.1:port", "127.0.0.1:port"),
+                                    ("--req", "nonsense", "tcp://"), ("--req", "tcp://127.0.0.1:port", ":port"),
                                     ("--pub", "tcp://0.0.0.0:1", "loopback"), ("--pub", "tcp://127.0.0.1:x", ":x"),
                                     ("--provider", "x", "known: hash"), ("--chunk-tokens", "0", "choose")):
             refused = up("--data", pathlib.Path(place) / "data", *FREE, option, value)
