@@ -32,7 +32,7 @@ def test_other_than_loopback_addresses_are_refused():
                     ("--http", "127.0.0.1:0", "--req", "tcp://0.0.0.0:0"),
                     ("--http", "127.0.0.1:0", "--req", "tcp://*:0")):
         ended = refused(*options)
-        assert ended.returncode == 1 and "loopback" in ended.stderr, ended
+        assert ended.returncode == 2 and "loopback" in ended.stderr, ended
         assert ended.stdout == ""
 
 
