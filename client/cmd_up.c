@@ -33,6 +33,8 @@ static const option_t up_options[] = {
     { "vector-memory", OPTION_SIZE, NULL, "BYTES", "most that vectors take in memory" },
     { "memory", OPTION_SIZE, NULL, "BYTES", "text and vectors between the stages" },
     { "active", OPTION_NUMBER, NULL, "TASKS", "tasks in processing at once" },
+    { "silence", OPTION_NUMBER, NULL, "SECONDS", "a job without progress for so long is stopped and tried again" },
+    { "task-timeout", OPTION_NUMBER, NULL, "SECONDS", "most time a task may take once it is begun; 0: any" },
     { "disk-reserve", OPTION_SIZE, NULL, "BYTES", "free space below which documents are refused" },
     { "inflated-limit", OPTION_SIZE, NULL, "BYTES", "most that one document may unpack to" },
     { "text-limit", OPTION_SIZE, NULL, "BYTES", "most text taken from one document" },
@@ -45,13 +47,12 @@ static const option_t up_options[] = {
 static const struct {
     const char *option, *program;
 } handed_on[] = {
-    { "max-upload", "myelin-gateway" },     { "chunk-tokens", "myelin-chunk" },
-    { "chunk-overlap", "myelin-chunk" },    { "provider", "myelin-embed" },
-    { "provider", "myelin-storage" },       { "vector-memory", "myelin-storage" },
-    { "memory", "myelin-broker" },          { "active", "myelin-broker" },
-    { "disk-reserve", "myelin-broker" },    { "disk-reserve", "myelin-gateway" },
-    { "inflated-limit", "myelin-extract" }, { "text-limit", "myelin-extract" },
-    { "parser-memory", "myelin-extract" },  { "parser-stall", "myelin-extract" },
+    { "max-upload", "myelin-gateway" },     { "chunk-tokens", "myelin-chunk" },  { "chunk-overlap", "myelin-chunk" },
+    { "provider", "myelin-embed" },         { "provider", "myelin-storage" },    { "vector-memory", "myelin-storage" },
+    { "memory", "myelin-broker" },          { "active", "myelin-broker" },       { "silence", "myelin-broker" },
+    { "task-timeout", "myelin-broker" },    { "disk-reserve", "myelin-broker" }, { "disk-reserve", "myelin-gateway" },
+    { "inflated-limit", "myelin-extract" }, { "text-limit", "myelin-extract" },  { "parser-memory", "myelin-extract" },
+    { "parser-stall", "myelin-extract" },
 };
 
 /*  What every process of a program gets: --option with a fixed value of the run, or with the user's. */

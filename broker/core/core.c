@@ -399,7 +399,7 @@ int core_input (core_t *self, const frames_t *in, err_t *err)
     case WIRE_KIND_BEAT:
     case WIRE_KIND_BYE:
     case WIRE_KIND_RESULT:
-        return jobs_input (self, in, err);
+        return workers_input (self, in, err);
     case WIRE_KIND_DOCUMENT_LIST: /* these read ranges, which do not see the pending batch */
     case WIRE_KIND_TASK_LIST:
     case WIRE_KIND_TASK_EVENTS:
@@ -459,7 +459,7 @@ static void due (core_t *self)
     }
     if (self->now >= self->check_at) {
         self->check_at = self->now + self->config.beat_ms / 2;
-        jobs_check_workers (self);
+        workers_check (self);
     }
     if (self->now >= self->expire_at) {
         self->expire_at = self->now + (ask_expire (self) ? EXPIRE_MS : EXPIRE_STEP_MS);
@@ -474,7 +474,7 @@ uint64_t core_dispatch (core_t *self)
 {
     due (self);
     quarantine_retry_some (self);
-    jobs_dispatch (self);
+    dispatch_all (self);
     if (self->questions.count || self->retries.count || self->replays.count)
         return self->now; /* the turn after this one goes on with them */
     const ready_node_t *node = ready_first (&self->backoff);

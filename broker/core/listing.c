@@ -326,7 +326,7 @@ static int list_events (page_t *page, const wire_task_events_t *msg, err_t *err)
     kv_iter_destroy (&iter);
     if (live && live->run)
         add_lines (page, str_span (&live->run->history), &number, msg->cursor);
-    const char *waits_for = live ? jobs_waiting_for (core, live) : NULL;
+    const char *waits_for = live ? dispatch_waiting_for (core, live) : NULL;
     if (waits_for) { /* as of now: the last line, and not kept */
         str_clear (&line);
         str_char (&line, '{');

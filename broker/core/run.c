@@ -207,7 +207,7 @@ void run_segment_finished (core_t *self, run_t *run, segment_t *segment)
     if (room && limit > run->limit) {
         run->limit = limit;
         if (run->task->extract.where == AT_WORKER)
-            jobs_ack (self, run->task->extract.job, run->first - 1, limit);
+            results_ack (self, run->task->extract.job, run->first - 1, limit);
     }
 }
 

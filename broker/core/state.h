@@ -264,16 +264,23 @@ void unit_leave (core_t *self, unit_t *unit); /* out of wherever it is; a job is
 void unit_rerank (core_t *self, unit_t *unit);
 uint32_t unit_position (const unit_t *unit); /* of the same user's before it; AT_READY only */
 
-/*  jobs.c: workers, dispatch, results */
-int jobs_input (core_t *self, const frames_t *in, err_t *err);
-void jobs_dispatch (core_t *self);
+/*  workers.c: who is there */
+int workers_input (core_t *self, const frames_t *in, err_t *err); /* HELLO, BEAT, BYE, RESULT */
+void workers_check (core_t *self);
+void workers_gone (core_t *self, core_worker_t *worker, const char *why);
+
+/*  dispatch.c: what they are given */
+void dispatch_all (core_t *self);
 /*  What a task that has nothing running waits for: "workers", "user_share", "backoff", "memory_budget"; NULL: it does
  * not wait. */
-const char *jobs_waiting_for (const core_t *self, const task_t *task);
-void jobs_check_workers (core_t *self);
-void jobs_worker_gone (core_t *self, core_worker_t *worker, const char *why);
-void jobs_ack (core_t *self, const job_t *job, uint32_t segment, uint32_t limit);
+const char *dispatch_waiting_for (const core_t *self, const task_t *task);
 void job_free (core_t *self, job_t *job);
+
+/*  results.c: what comes back. `worker` NULL: nobody we know. */
+int results_input (core_t *self, core_worker_t *worker, const frames_t *in, err_t *err);
+void results_ack (core_t *self, const job_t *job, uint32_t segment, uint32_t limit);
+/*  A job ended badly, or (`lost`) its worker vanished: its unit goes back, waits, or fails for good. */
+void job_failed (core_t *self, job_t *job, span_t code, span_t message, bool lost);
 
 /*  events.c: the feed and the histories */
 #define FEED_EVENTS(X)                                                                                                 \

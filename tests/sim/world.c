@@ -274,3 +274,21 @@ void world_work_all (world_t *world, uuid_t workers[STAGE_COUNT])
             some = world_work (world, workers[i]) || some;
     }
 }
+
+uint32_t world_ask (world_t *world, const wire_msg_t *msg, str_t *body)
+{
+    frames_t reply;
+    uint32_t status = 0;
+    world_say (world, msg, NULL, 0);
+    world_turn (world);
+    for (int turns = 0; turns < 100 && !status; turns++, world_turn (world))
+        if (world_hear (world, WIRE_KIND_REPLY, (uuid_t){ { 0 } }, &reply)) {
+            status = reply.msg.reply.status;
+            if (body) {
+                str_clear (body);
+                str_add (body, reply.payload_count ? buf_span (reply.payload[0]) : SPAN_EMPTY);
+            }
+            frames_clear (&reply);
+        }
+    return status;
+}

@@ -41,6 +41,9 @@ const char *world_status (world_t *world, const char *user, uuid_t task);
 void world_result (world_t *world, uuid_t worker, const wire_job_t *job, result_outcome_t outcome, const char *code,
                    uint32_t segment, unsigned columns);
 
+/*  Says a request and takes its reply's status, with as many turns as that takes; *body, when wanted, gets what came
+ *  with it. */
+uint32_t world_ask (world_t *world, const wire_msg_t *msg, str_t *body);
 /*  Workers of all stages, four slots each. */
 void world_hire (world_t *world, uuid_t workers[STAGE_COUNT]);
 /*  Lets `worker` answer one job well, as its stage would: a document is one segment, of one chunk. False when it has

@@ -17,29 +17,10 @@
 
 static const uuid_t anyone;
 
-/*  Says a request and takes its reply's status; *body, when wanted, gets what came with it. */
-static uint32_t ask (world_t *world, const wire_msg_t *msg, str_t *body)
-{
-    frames_t reply;
-    uint32_t status = 0;
-    world_say (world, msg, NULL, 0);
-    world_turn (world);
-    for (int turns = 0; turns < 100 && !status; turns++, world_turn (world))
-        if (world_hear (world, WIRE_KIND_REPLY, anyone, &reply)) {
-            status = reply.msg.reply.status;
-            if (body) {
-                str_clear (body);
-                str_add (body, reply.payload_count ? buf_span (reply.payload[0]) : SPAN_EMPTY);
-            }
-            frames_clear (&reply);
-        }
-    return status;
-}
-
 static uint32_t cancel (world_t *world, uuid_t task)
 {
     wire_task_update_t update = { .req = 1, .user = SPAN_LIT ("ann"), .task = task, .cancel = 1 };
-    return ask (world, &(wire_msg_t){ .kind = WIRE_KIND_TASK_UPDATE, .task_update = update }, NULL);
+    return world_ask (world, &(wire_msg_t){ .kind = WIRE_KIND_TASK_UPDATE, .task_update = update }, NULL);
 }
 
 /*  As the worker of an extract job: `count` parts of a long document, each as costly as is worth a checkpoint. */
@@ -114,7 +95,8 @@ static void tasks_in_hand_go_on_before_others_are_begun (void **state)
     core_worker_gone (world.core, worker);
     world_submit (&world, "ann", "urgent", 10, NULL, &urgent);
     wire_task_process_t hurry = { .req = 9, .user = SPAN_LIT ("ann"), .task = urgent };
-    assert_int_equal (ask (&world, &(wire_msg_t){ .kind = WIRE_KIND_TASK_PROCESS, .task_process = hurry }, NULL), 202);
+    assert_int_equal (world_ask (&world, &(wire_msg_t){ .kind = WIRE_KIND_TASK_PROCESS, .task_process = hurry }, NULL),
+                      202);
     worker = world_worker (&world, STAGE_EXTRACT, 1);
     assert_true (world_hear (&world, WIRE_KIND_JOB, worker, &job));
     assert_true (uuid_eq (job.msg.job.task, task));
@@ -144,7 +126,7 @@ static void a_file_that_is_wanted_again_in_the_same_turn_stays (void **state)
     hash_t hash = hash_of (SPAN_LIT ("large"));
     uuid_t document = uuid_new ();
     wire_msg_t submit = file_submit (&world, &hash, document);
-    assert_int_equal (ask (&world, &submit, NULL), 201);
+    assert_int_equal (world_ask (&world, &submit, NULL), 201);
     wire_document_delete_t drop = { .req = 7, .user = SPAN_LIT ("ann"), .document = document };
     world_say (&world, &(wire_msg_t){ .kind = WIRE_KIND_DOCUMENT_DELETE, .document_delete = drop }, NULL, 0);
     submit = file_submit (&world, &hash, uuid_new ());
@@ -167,13 +149,13 @@ static void files_nobody_has_are_removed_also_after_a_crash (void **state)
     hash_t hash = hash_of (SPAN_LIT ("large")), other = hash_of (SPAN_LIT ("other"));
     uuid_t document = uuid_new ();
     wire_msg_t submit = file_submit (&world, &hash, document);
-    assert_int_equal (ask (&world, &submit, NULL), 201);
+    assert_int_equal (world_ask (&world, &submit, NULL), 201);
     core_file_found (world.core, SPAN_LIT ("ann"), hash);
     core_refuse (world.core, ERR_DISK_FULL);
-    assert_int_equal (ask (&world, &submit, NULL), 507); /* the file is the document's */
+    assert_int_equal (world_ask (&world, &submit, NULL), 507); /* the file is the document's */
     assert_int_equal (world_count (&world, OUT_UNLINK), 0);
     submit = file_submit (&world, &other, uuid_new ());
-    assert_int_equal (ask (&world, &submit, NULL), 507); /* nobody's */
+    assert_int_equal (world_ask (&world, &submit, NULL), 507); /* nobody's */
     assert_int_equal (world_count (&world, OUT_UNLINK), 1);
     wire_document_delete_t drop = { .req = 7, .user = SPAN_LIT ("ann"), .document = document };
     world_say (&world, &(wire_msg_t){ .kind = WIRE_KIND_DOCUMENT_DELETE, .document_delete = drop }, NULL, 0);
@@ -223,7 +205,8 @@ static void a_checkpoint_is_of_its_own_revision_only (void **state)
     assert_int_equal (cancel (&world, task), 200); /* before anything of it was begun again */
     assert_int_equal (kv_get (world.kv, FAMILY_WORK, str_span (&key), &resume, NULL), 0);
     wire_task_process_t again = { .req = 9, .user = SPAN_LIT ("ann"), .task = task };
-    assert_int_equal (ask (&world, &(wire_msg_t){ .kind = WIRE_KIND_TASK_PROCESS, .task_process = again }, NULL), 202);
+    assert_int_equal (world_ask (&world, &(wire_msg_t){ .kind = WIRE_KIND_TASK_PROCESS, .task_process = again }, NULL),
+                      202);
     world_hire (&world, workers);
     assert_true (world_hear (&world, WIRE_KIND_JOB, workers[0], &job));
     assert_int_equal (job.msg.job.first_segment, 0);
@@ -313,7 +296,8 @@ static void what_is_stored_twice_counts_once (void **state)
     frames_clear (&job);
     world_work_all (&world, workers);
     wire_task_result_t result = { .req = 5, .user = SPAN_LIT ("ann"), .task = task };
-    assert_int_equal (ask (&world, &(wire_msg_t){ .kind = WIRE_KIND_TASK_RESULT, .task_result = result }, &body), 200);
+    assert_int_equal (world_ask (&world, &(wire_msg_t){ .kind = WIRE_KIND_TASK_RESULT, .task_result = result }, &body),
+                      200);
     assert_non_null (strstr (body.data, "\"chunks_created\":3,\"embeddings_generated\":3"));
     assert_non_null (strstr (body.data, "\"status\":\"success\""));
     str_free (&body);
@@ -330,7 +314,8 @@ static void a_removed_task_leaves_no_history (void **state)
     world_submit (&world, "ann", "hello", 0, NULL, &task);
     world_work (&world, workers[0]);
     wire_task_delete_t drop = { .req = 3, .user = SPAN_LIT ("ann"), .task = task };
-    assert_int_equal (ask (&world, &(wire_msg_t){ .kind = WIRE_KIND_TASK_DELETE, .task_delete = drop }, NULL), 204);
+    assert_int_equal (world_ask (&world, &(wire_msg_t){ .kind = WIRE_KIND_TASK_DELETE, .task_delete = drop }, NULL),
+                      204);
     static const record_family_t families[] = { FAMILY_HISTORY, FAMILY_TASKS, FAMILY_LIVE, FAMILY_ENDED, FAMILY_WORK };
     for (size_t i = 0; i < sizeof families / sizeof *families; i++) {
         kv_iter_t *iter = kv_iterate (world.kv, families[i]);
@@ -413,11 +398,12 @@ static void the_average_is_over_the_tasks_there_are_and_restarts_keep_it (void *
     world_pass (&world, 1000);
     world_work_all (&world, workers);
     wire_task_delete_t drop = { .req = 3, .user = SPAN_LIT ("ann"), .task = slow };
-    assert_int_equal (ask (&world, &(wire_msg_t){ .kind = WIRE_KIND_TASK_DELETE, .task_delete = drop }, NULL), 204);
+    assert_int_equal (world_ask (&world, &(wire_msg_t){ .kind = WIRE_KIND_TASK_DELETE, .task_delete = drop }, NULL),
+                      204);
     wire_queue_status_t status = { .req = 4, .user = SPAN_LIT ("root"), .all = 1 };
     for (int restarts = 0; restarts < 2; restarts++) {
-        assert_int_equal (ask (&world, &(wire_msg_t){ .kind = WIRE_KIND_QUEUE_STATUS, .queue_status = status }, &body),
-                          200);
+        assert_int_equal (
+            world_ask (&world, &(wire_msg_t){ .kind = WIRE_KIND_QUEUE_STATUS, .queue_status = status }, &body), 200);
         assert_int_equal (number_of (&body, "\"completed_tasks\":"), 1);
         assert_int_equal (number_of (&body, "\"average_processing_time\":"), 1);
         world_restart (&world, true); /* nobody has asked for ann since */
@@ -450,7 +436,7 @@ static void the_whole_quarantine_is_retried_by_one_request (void **state)
     wire_msg_t msg = { .kind = WIRE_KIND_QUARANTINE_RETRY, .quarantine_retry = retry };
     msg.quarantine_retry.idem_key = msg.quarantine_retry.idem_hash = SPAN_LIT ("once");
     world_say (&world, &msg, NULL, 0);
-    assert_int_equal (ask (&world, &msg, &body), 202); /* sent again while the first is at work */
+    assert_int_equal (world_ask (&world, &msg, &body), 202); /* sent again while the first is at work */
     assert_string_equal (body.data, "{\"retried\":1250}");
     for (int turns = 0; turns < 10; turns++)
         world_turn (&world);
@@ -461,9 +447,9 @@ static void the_whole_quarantine_is_retried_by_one_request (void **state)
     msg.quarantine_retry.idem_key = msg.quarantine_retry.idem_hash = SPAN_EMPTY;
     msg.quarantine_retry.error_codes = SPAN_EMPTY;
     msg.quarantine_retry.task = task; /* the last one, and it alone */
-    assert_int_equal (ask (&world, &msg, &body), 202);
+    assert_int_equal (world_ask (&world, &msg, &body), 202);
     assert_string_equal (body.data, "{\"retried\":1}");
-    assert_int_equal (ask (&world, &msg, NULL), 404);
+    assert_int_equal (world_ask (&world, &msg, NULL), 404);
     str_free (&body);
     world_stop (&world);
 }
@@ -539,127 +525,6 @@ static void a_replay_after_a_restart_is_the_last_event_under_its_number (void **
     world_stop (&world);
 }
 
-/*  The worker beats for `ms`, and says that `running` is at `progress`. */
-static void beats (world_t *world, uuid_t worker, stage_t stage, uint64_t ms, uint64_t running, uint64_t progress)
-{
-    for (uint64_t passed = 0; passed < ms; passed += 500) {
-        wire_beat_t msg = { .worker = worker,
-                            .stage = (uint8_t)stage,
-                            .slots = 1,
-                            .epoch = core_epoch (world->core),
-                            .running = running,
-                            .progress = progress };
-        world_say (world, &(wire_msg_t){ .kind = WIRE_KIND_BEAT, .beat = msg }, NULL, 0);
-        world_pass (world, 500);
-    }
-}
-
-static void a_job_that_stands_still_is_stopped_and_tried_again_and_ends_as_timeout (void **state)
-{
-    world_t world;
-    uuid_t task;
-    frames_t job, cancelled;
-    str_t body = STR_INIT;
-    (void)state;
-    core_config_t config = core_config_default;
-    config.silence_ms = 5000;
-    config.backoff_ms = 10;
-    world_start (&world, &config);
-    uuid_t worker = world_worker (&world, STAGE_EXTRACT, 1);
-    world_submit (&world, "ann", "stuck", 0, NULL, &task);
-    for (unsigned tries = 0; tries < config.tries_max; tries++) {
-        assert_true (world_hear (&world, WIRE_KIND_JOB, worker, &job));
-        assert_int_equal (job.msg.job.tries, tries);
-        for (uint64_t progress = 1; progress < 5; progress++) /* goes on: nothing happens */
-            beats (&world, worker, STAGE_EXTRACT, 4000, job.msg.job.number, progress);
-        assert_false (world_hear (&world, WIRE_KIND_CANCEL, worker, &cancelled));
-        beats (&world, worker, STAGE_EXTRACT, 6000, job.msg.job.number, 4);
-        assert_true (world_hear (&world, WIRE_KIND_CANCEL, worker, &cancelled));
-        assert_int_equal (cancelled.msg.cancel.number, job.msg.job.number);
-        world_result (&world, worker, &job.msg.job, RESULT_FAILED, "cancelled", 0, 0);
-        frames_clear (&cancelled);
-        frames_clear (&job);
-        beats (&world, worker, STAGE_EXTRACT, 1000, 0, 0);
-    }
-    assert_string_equal (world_status (&world, "ann", task), "failed");
-    wire_task_get_t get = { .req = 1, .user = SPAN_LIT ("ann"), .task = task };
-    assert_int_equal (ask (&world, &(wire_msg_t){ .kind = WIRE_KIND_TASK_GET, .task_get = get }, &body), 200);
-    assert_non_null (strstr (body.data, "\"error_code\":\"timeout\""));
-    assert_int_equal (world_count (&world, OUT_KILL), 0);
-    str_free (&body);
-    world_stop (&world);
-}
-
-static void a_worker_that_does_not_stop_is_killed (void **state)
-{
-    world_t world;
-    uuid_t task;
-    frames_t job;
-    (void)state;
-    core_config_t config = core_config_default;
-    config.silence_ms = config.grace_ms = 5000;
-    world_start (&world, &config);
-    uuid_t worker = world_worker (&world, STAGE_EXTRACT, 1);
-    world_submit (&world, "ann", "stuck", 0, NULL, &task);
-    assert_true (world_hear (&world, WIRE_KIND_JOB, worker, &job));
-    for (int i = 0; i < 30 && !world_count (&world, OUT_KILL); i++)
-        beats (&world, worker, STAGE_EXTRACT, 500, job.msg.job.number, 1);
-    frames_clear (&job);
-    assert_int_equal (world_count (&world, OUT_KILL), 1);
-    worker = world_worker (&world, STAGE_EXTRACT, 1);
-    world_pass (&world, 1000);
-    assert_true (world_hear (&world, WIRE_KIND_JOB, worker, &job));
-    assert_int_equal (job.msg.job.tries, 1);
-    frames_clear (&job);
-    world_stop (&world);
-}
-
-static void a_job_that_its_worker_knows_nothing_of_comes_back (void **state)
-{
-    world_t world;
-    uuid_t task;
-    frames_t job;
-    (void)state;
-    core_config_t config = core_config_default;
-    config.silence_ms = config.grace_ms = 5000;
-    world_start (&world, &config);
-    uuid_t worker = world_worker (&world, STAGE_EXTRACT, 1);
-    world_submit (&world, "ann", "lost", 0, NULL, &task);
-    assert_true (world_hear (&world, WIRE_KIND_JOB, worker, &job));
-    frames_clear (&job);
-    for (int i = 0; i < 30 && !world_count (&world, OUT_KILL); i++)
-        beats (&world, worker, STAGE_EXTRACT, 500, 0, 0);
-    assert_int_equal (world_count (&world, OUT_KILL), 1);
-    worker = world_worker (&world, STAGE_EXTRACT, 1);
-    world_pass (&world, 1000);
-    assert_true (world_hear (&world, WIRE_KIND_JOB, worker, &job));
-    frames_clear (&job);
-    world_stop (&world);
-}
-
-static void a_task_that_takes_too_long_ends_as_timeout (void **state)
-{
-    world_t world;
-    uuid_t task;
-    frames_t job, cancelled;
-    (void)state;
-    core_config_t config = core_config_default;
-    config.task_ms = 60000;
-    world_start (&world, &config);
-    uuid_t worker = world_worker (&world, STAGE_EXTRACT, 1);
-    world_submit (&world, "ann", "long", 0, NULL, &task);
-    assert_true (world_hear (&world, WIRE_KIND_JOB, worker, &job));
-    for (uint64_t progress = 0; progress < 11; progress++)
-        beats (&world, worker, STAGE_EXTRACT, 5000, job.msg.job.number, progress);
-    assert_string_equal (world_status (&world, "ann", task), "processing");
-    beats (&world, worker, STAGE_EXTRACT, 7000, job.msg.job.number, 99);
-    assert_string_equal (world_status (&world, "ann", task), "failed");
-    assert_true (world_hear (&world, WIRE_KIND_CANCEL, worker, &cancelled));
-    frames_clear (&cancelled);
-    frames_clear (&job);
-    world_stop (&world);
-}
-
 static int quiet (void **state)
 {
     (void)state;
@@ -679,10 +544,6 @@ int main (void)
         cmocka_unit_test (a_storage_in_trouble_may_have_committed_all_the_same),
         cmocka_unit_test (what_is_stored_twice_counts_once),
         cmocka_unit_test (a_removed_task_leaves_no_history),
-        cmocka_unit_test (a_job_that_stands_still_is_stopped_and_tried_again_and_ends_as_timeout),
-        cmocka_unit_test (a_worker_that_does_not_stop_is_killed),
-        cmocka_unit_test (a_job_that_its_worker_knows_nothing_of_comes_back),
-        cmocka_unit_test (a_task_that_takes_too_long_ends_as_timeout),
         cmocka_unit_test (who_waits_for_a_deletion_that_storage_refuses_is_told),
         cmocka_unit_test (all_tasks_of_a_document_go_with_it_those_of_the_same_turn_too),
         cmocka_unit_test (the_average_is_over_the_tasks_there_are_and_restarts_keep_it),
