@@ -227,8 +227,10 @@ int task_start (core_t *self, task_t *task, err_t *err)
         return -1;
     record_task_t record;
     key_id (self, task);
-    if (record_get (self->kv, FAMILY_TASKS, str_span (&self->key), &record_task_shape, &record, &self->value, err) != 1)
-        return -1;
+    int found =
+        record_get (self->kv, FAMILY_TASKS, str_span (&self->key), &record_task_shape, &record, &self->value, err);
+    if (found != 1)
+        return found == 0 ? err_set (err, ERR_CORRUPT, "the record of the task is missing") : -1;
     str_add (&task->run->options, record.options);
     move_status (task, TASK_ON_START);
     task->updated_at = self->wall;
@@ -289,7 +291,9 @@ static void task_end (core_t *self, task_t *task, task_event_t event, span_t cod
     end.updated_at = end.completed_at = self->wall;
     str_t bytes = STR_INIT;
     key_id (self, task);
-    if (record_get (self->kv, FAMILY_TASKS, str_span (&self->key), &record_task_shape, &before, &bytes, NULL) == 1)
+    if (run)
+        end.options = str_span (&run->options);
+    else if (record_get (self->kv, FAMILY_TASKS, str_span (&self->key), &record_task_shape, &before, &bytes, NULL) == 1)
         end.options = before.options;
     end.has_result = task->status != TASK_CANCELLED;
     if (task->started_at)
