@@ -41,8 +41,8 @@ static int tell_index (content_t *self, err_t *err)
     return self->index_change_count ? index_commit (self->index, self->state.next_row, err) : 0;
 }
 
-/*  Tells the cache of rows that are in the database; `again`: it may know some already. */
-static int tell_cache (content_t *self, const vector_change_t *change, bool again, err_t *err)
+/*  Tells the cache of rows that are in the database. */
+static int tell_cache (content_t *self, const vector_change_t *change, err_t *err)
 {
     if (!vector_cache_wants (self->cache, change->user))
         return 0;
@@ -57,21 +57,21 @@ static int tell_cache (content_t *self, const vector_change_t *change, bool agai
         if (found < 0 || (found && content_vectors (str_span (&bytes), &vectors, err) < 0))
             rc = -1;
         else if (found)
-            vector_cache_add (self->cache, change->user, part.row, &vectors, again);
+            vector_cache_add (self->cache, change->user, part.row, &vectors);
     }
     str_free (&bytes);
     return rc;
 }
 
-static int tell_cache_all (content_t *self, bool again, err_t *err)
+static int tell_cache_all (content_t *self, err_t *err)
 {
-    for (size_t i = 0; i < self->index_change_count && !again; i++) {
+    for (size_t i = 0; i < self->index_change_count; i++) {
         const index_change_t *change = &self->index_changes[i];
         if (change->remove && vector_cache_wants (self->cache, change->user))
             vector_cache_remove (self->cache, change->user, change->row, chunk_span_count (change->spans));
     }
     for (size_t i = 0; i < self->vector_change_count; i++)
-        if (tell_cache (self, &self->vector_changes[i], again, err) < 0)
+        if (tell_cache (self, &self->vector_changes[i], err) < 0)
             return -1;
     return 0;
 }
@@ -85,10 +85,7 @@ static int make_switches (content_t *self, bool sync, err_t *err)
         kv_put (self->kv, CONTENT_DOCUMENTS, str_span (&self->key), str_span (&change->record));
         content_garbage_add (self, change->user, change->document, change->old_revision, false);
     }
-    if (kv_commit (self->kv, sync, err) < 0)
-        return -1;
-    /* A cache that began to fill in between saw the old revision, and was not yet told of the new one. */
-    return self->switch_count ? tell_cache_all (self, true, err) : 0;
+    return kv_commit (self->kv, sync, err);
 }
 
 static int flush (content_t *self, bool sync, err_t *err)
@@ -103,10 +100,14 @@ static int flush (content_t *self, bool sync, err_t *err)
     if (tell_index (self, err) < 0)
         return -1;
     uint64_t indexed = clock_mono_us ();
-    if (tell_cache_all (self, false, err) < 0)
-        return -1;
+    /* A matrix is told of the new revisions here, or is filled from a snapshot that shows them. */
+    vector_cache_switch (self->cache, self->switch_count > 0);
+    int rc = tell_cache_all (self, err);
     uint64_t told = clock_mono_us ();
-    if (make_switches (self, sync, err) < 0)
+    if (rc == 0)
+        rc = make_switches (self, sync, err);
+    vector_cache_switch (self->cache, false);
+    if (rc < 0)
         return -1;
     self->stats.database_us += stored - start + clock_mono_us () - told;
     self->stats.index_us += indexed - stored;

@@ -266,23 +266,22 @@ static int search_vectors (search_t *self, top_t *top, err_t *err)
     const content_query_t *query = self->query;
     vector_cache_t *cache = self->reader->content->cache;
     stream_t stream = { .top = top };
-    vector_matrix_t *fill = NULL;
+    vector_matrix_t *fill;
     int rc = 0;
     if (!query->vector || !query->dims)
         return 0;
     scan_query_init (&stream.query, query->vector, query->dims);
     if (uuid_is_null (query->document))
-        rc = vector_cache_scan (cache, query->user, query->model, &stream.query, top, &fill);
-    if (rc < 0) {
+        rc = vector_cache_scan (cache, query->user, query->model, &stream.query, top);
+    if (rc < 0 && (fill = vector_fill_begin (cache, query->user, query->model, query->dims))) {
         view_renew (self); /* the fill must see at least what was committed before it was announced */
         rc = each_vectors (self, take_into_cache, fill, err);
         vector_fill_end (cache, fill, rc == 0);
-        if (rc == 0)
-            rc = vector_cache_scan (cache, query->user, query->model, &stream.query, top, &fill);
         if (rc < 0)
             goto out;
+        rc = vector_cache_scan (cache, query->user, query->model, &stream.query, top);
     }
-    if (rc == 0)
+    if (rc <= 0)
         rc = each_vectors (self, take_into_scan, &stream, err);
     if (rc >= 0)
         rc = rescore_top (self, top, err);

@@ -9,7 +9,8 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
-#define BLOCK_ROWS 1024u
+#define BLOCK_ROWS   1024u
+#define MATRICES_MAX 1024u /* entries, those that only say "too large" among them: the writer walks them all */
 
 typedef enum { FILLING, SERVING, TOO_LARGE, DOOMED } matrix_state_t;
 
@@ -37,12 +38,15 @@ struct vector_matrix {
     atomic_size_t count; /* rows */
     size_t blank;
     change_t *changes, **changes_end;
+    size_t change_bytes;
 };
 
 struct vector_cache {
     pthread_mutex_t lock;
     size_t limit, bytes;
     vector_matrix_t *matrices;
+    size_t count;
+    bool is_switching;
 };
 
 vector_cache_t *vector_cache_new (size_t bytes)
@@ -65,8 +69,10 @@ static size_t matrix_blocks (const vector_matrix_t *matrix)
     return (atomic_load (&matrix->count) + BLOCK_ROWS - 1) / BLOCK_ROWS;
 }
 
-static void drop_changes (vector_matrix_t *matrix)
+static void drop_changes (vector_cache_t *self, vector_matrix_t *matrix)
 {
+    self->bytes -= matrix->change_bytes;
+    matrix->change_bytes = 0;
     while (matrix->changes) {
         change_t *change = matrix->changes;
         matrix->changes = change->next;
@@ -86,13 +92,14 @@ static void empty (vector_cache_t *self, vector_matrix_t *matrix)
     matrix->blocks = NULL;
     atomic_store (&matrix->count, 0);
     matrix->blank = 0;
-    drop_changes (matrix);
+    drop_changes (self, matrix);
 }
 
 static void remove_matrix (vector_cache_t *self, vector_matrix_t **at)
 {
     vector_matrix_t *matrix = *at;
     *at = matrix->next;
+    self->count--;
     empty (self, matrix);
     str_free (&matrix->user);
     str_free (&matrix->model);
@@ -196,39 +203,44 @@ bool vector_cache_wants (vector_cache_t *self, span_t user)
     return wants;
 }
 
-static change_t *postpone (vector_matrix_t *matrix, uint64_t first_row, uint64_t count)
+/*  Keeps a change for the end of the fill. They count as the rows do: a fill that cannot hold them is given up. */
+static void postpone (vector_cache_t *self, vector_matrix_t *matrix, change_t change)
 {
-    change_t *change = calloc (1, sizeof *change);
-    if (!change)
+    change_t *kept = malloc (sizeof *kept);
+    if (!kept)
         abort ();
-    change->first_row = first_row;
-    change->count = count;
-    *matrix->changes_end = change;
-    matrix->changes_end = &change->next;
+    *kept = change;
+    *matrix->changes_end = kept;
+    matrix->changes_end = &kept->next;
+    matrix->change_bytes += sizeof *kept + kept->bytes.size;
+    self->bytes += sizeof *kept + kept->bytes.size;
+    if (self->bytes > self->limit) {
+        drop_changes (self, matrix);
+        matrix->state = DOOMED;
+    }
+}
+
+static change_t added (uint64_t first_row, const vectors_t *vectors)
+{
+    change_t change = { .first_row = first_row, .count = vectors->rows };
+    size_t scales = 4 * (size_t)vectors->rows, high = (size_t)vectors->rows * vectors->dims;
+    str_add (&change.bytes, span (vectors->scales, scales));
+    str_add (&change.bytes, span (vectors->high, high));
+    change.vectors = (vectors_t){
+        vectors->rows, vectors->dims, SPAN_EMPTY, change.bytes.data, (const int8_t *)change.bytes.data + scales, NULL
+    };
     return change;
 }
 
-static void postpone_add (vector_matrix_t *matrix, uint64_t first_row, const vectors_t *vectors)
-{
-    change_t *change = postpone (matrix, first_row, vectors->rows);
-    size_t scales = 4 * (size_t)vectors->rows, high = (size_t)vectors->rows * vectors->dims;
-    str_add (&change->bytes, span (vectors->scales, scales));
-    str_add (&change->bytes, span (vectors->high, high));
-    change->vectors = (vectors_t){
-        vectors->rows, vectors->dims, SPAN_EMPTY, change->bytes.data, (const int8_t *)change->bytes.data + scales, NULL
-    };
-}
-
-void vector_cache_add (vector_cache_t *self, span_t user, uint64_t first_row, const vectors_t *vectors, bool again)
+void vector_cache_add (vector_cache_t *self, span_t user, uint64_t first_row, const vectors_t *vectors)
 {
     pthread_mutex_lock (&self->lock);
     for (vector_matrix_t *m = self->matrices; m; m = m->next) {
         if (!span_eq (str_span (&m->user), user) || !fits_model (m, vectors))
             continue;
         if (m->state == FILLING)
-            postpone_add (m, first_row, vectors);
-        else if (m->state == SERVING && !(again && holds (m, first_row)) &&
-                 !append (self, m, first_row, vectors, false))
+            postpone (self, m, added (first_row, vectors));
+        else if (m->state == SERVING && !append (self, m, first_row, vectors, false))
             m->state = DOOMED;
     }
     pthread_mutex_unlock (&self->lock);
@@ -249,12 +261,19 @@ void vector_cache_remove (vector_cache_t *self, span_t user, uint64_t first_row,
         if (!span_eq (str_span (&m->user), user))
             continue;
         if (m->state == FILLING)
-            postpone (m, first_row, count);
+            postpone (self, m, (change_t){ .first_row = first_row, .count = count });
         else if (m->state == SERVING)
             remove_rows (m, first_row, count);
         else
             m->state = DOOMED;
     }
+    pthread_mutex_unlock (&self->lock);
+}
+
+void vector_cache_switch (vector_cache_t *self, bool open)
+{
+    pthread_mutex_lock (&self->lock);
+    self->is_switching = open;
     pthread_mutex_unlock (&self->lock);
 }
 
@@ -282,10 +301,48 @@ static vector_matrix_t *find (vector_cache_t *self, span_t user, span_t model)
     return found;
 }
 
-static vector_matrix_t *start_filling (vector_cache_t *self, span_t user, span_t model, uint32_t dims)
+static void scan (const vector_matrix_t *matrix, const scan_query_t *query, top_t *top)
 {
-    vector_matrix_t *matrix = calloc (1, sizeof *matrix);
+    size_t count = atomic_load_explicit (&matrix->count, memory_order_acquire);
+    for (size_t i = 0; i < count; i += BLOCK_ROWS) {
+        const block_t *block = matrix->blocks[i / BLOCK_ROWS];
+        uint32_t rows = (uint32_t)(count - i < BLOCK_ROWS ? count - i : BLOCK_ROWS);
+        scan_rows (query, block->high, block->scales, block->rows, rows, top);
+    }
+}
+
+int vector_cache_scan (vector_cache_t *self, span_t user, span_t model, const scan_query_t *query, top_t *top)
+{
+    pthread_mutex_lock (&self->lock);
+    vector_matrix_t *matrix = find (self, user, model);
+    matrix_state_t state = matrix ? matrix->state : DOOMED;
+    pthread_mutex_unlock (&self->lock);
     if (!matrix)
+        return -1;
+    if (state != SERVING || matrix->dims != query->dims)
+        return 0;
+    scan (matrix, query, top);
+    return 1;
+}
+
+/*  Drops the entry that was not used for longest. Only the reader's thread fills, so none is being filled. */
+static void drop_last (vector_cache_t *self)
+{
+    vector_matrix_t **at = &self->matrices;
+    while ((*at)->next)
+        at = &(*at)->next;
+    remove_matrix (self, at);
+}
+
+vector_matrix_t *vector_fill_begin (vector_cache_t *self, span_t user, span_t model, uint32_t dims)
+{
+    pthread_mutex_lock (&self->lock);
+    vector_matrix_t *matrix = NULL;
+    if (self->is_switching)
+        goto out;
+    if (self->count == MATRICES_MAX)
+        drop_last (self);
+    if (!(matrix = calloc (1, sizeof *matrix)))
         abort ();
     str_add (&matrix->user, user);
     str_add (&matrix->model, model);
@@ -297,35 +354,10 @@ static vector_matrix_t *start_filling (vector_cache_t *self, span_t user, span_t
         abort ();
     matrix->next = self->matrices;
     self->matrices = matrix;
-    return matrix;
-}
-
-static void scan (const vector_matrix_t *matrix, const scan_query_t *query, top_t *top)
-{
-    size_t count = atomic_load_explicit (&matrix->count, memory_order_acquire);
-    for (size_t i = 0; i < count; i += BLOCK_ROWS) {
-        const block_t *block = matrix->blocks[i / BLOCK_ROWS];
-        uint32_t rows = (uint32_t)(count - i < BLOCK_ROWS ? count - i : BLOCK_ROWS);
-        scan_rows (query, block->high, block->scales, block->rows, rows, top);
-    }
-}
-
-int vector_cache_scan (vector_cache_t *self, span_t user, span_t model, const scan_query_t *query, top_t *top,
-                       vector_matrix_t **fill)
-{
-    pthread_mutex_lock (&self->lock);
-    vector_matrix_t *matrix = find (self, user, model);
-    bool is_new = !matrix;
-    if (is_new)
-        *fill = matrix = start_filling (self, user, model, query->dims);
-    matrix_state_t state = matrix->state;
+    self->count++;
+out:
     pthread_mutex_unlock (&self->lock);
-    if (is_new)
-        return -1;
-    if (state != SERVING || matrix->dims != query->dims)
-        return 0;
-    scan (matrix, query, top);
-    return 1;
+    return matrix;
 }
 
 bool vector_fill_add (vector_cache_t *self, vector_matrix_t *matrix, uint64_t first_row, const vectors_t *vectors)
@@ -333,8 +365,8 @@ bool vector_fill_add (vector_cache_t *self, vector_matrix_t *matrix, uint64_t fi
     if (!fits_model (matrix, vectors))
         return true;
     pthread_mutex_lock (&self->lock);
-    bool fits = append (self, matrix, first_row, vectors, true);
-    if (!fits) {
+    bool fits = matrix->state == FILLING && append (self, matrix, first_row, vectors, true);
+    if (!fits && matrix->state == FILLING) {
         empty (self, matrix);
         matrix->state = TOO_LARGE;
     }
@@ -359,7 +391,7 @@ void vector_fill_end (vector_cache_t *self, vector_matrix_t *matrix, bool comple
 {
     pthread_mutex_lock (&self->lock);
     if (matrix->state == FILLING && complete && catch_up (self, matrix)) {
-        drop_changes (matrix);
+        drop_changes (self, matrix);
         matrix->state = SERVING;
     } else if (matrix->state == FILLING) {
         empty (self, matrix);

@@ -21,23 +21,27 @@ void vector_cache_destroy (vector_cache_t **self_p);
 
 /*  True when changes of `user` must be told to the cache. */
 bool vector_cache_wants (vector_cache_t *self, span_t user);
-/*  Rows first_row … are in the database. `again`: the cache may have them already. */
-void vector_cache_add (vector_cache_t *self, span_t user, uint64_t first_row, const vectors_t *vectors, bool again);
+/*  Rows first_row … are in the database. */
+void vector_cache_add (vector_cache_t *self, span_t user, uint64_t first_row, const vectors_t *vectors);
 /*  Rows first_row … first_row + count - 1 are gone from it. */
 void vector_cache_remove (vector_cache_t *self, span_t user, uint64_t first_row, uint64_t count);
+/*  While `open`, rows that were told of become visible in the database, and no fill begins: its snapshot could still
+ *  show what was visible before, and nobody would tell it of the new rows. */
+void vector_cache_switch (vector_cache_t *self, bool open);
 
 /*  --- the reader --- */
 
-/*  Pushes the best rows of user and model into `top`. 1: done. 0: not in memory, and there is no room for it:
- *  scan the database. -1: *fill is set: read the user's visible rows from a snapshot taken after this call, give them
- * to vector_fill_add, and end with vector_fill_end; then ask again. */
-int vector_cache_scan (vector_cache_t *self, span_t user, span_t model, const scan_query_t *query, top_t *top,
-                       vector_matrix_t **fill);
-/*  False: it does not fit, stop reading (and call vector_fill_end all the same). */
+/*  Pushes the best rows of user and model into `top`. 1: done. 0: they are not in memory for now: scan the database. -1:
+ *  nor is it known whether they would fit: fill, and ask again. */
+int vector_cache_scan (vector_cache_t *self, span_t user, span_t model, const scan_query_t *query, top_t *top);
+/*  Begins to fill: read the user's visible rows from a snapshot taken after this call, give them to vector_fill_add,
+ *  and end with vector_fill_end. NULL: not now. */
+vector_matrix_t *vector_fill_begin (vector_cache_t *self, span_t user, span_t model, uint32_t dims);
+/*  False: it is given up, stop reading (and call vector_fill_end all the same). */
 bool vector_fill_add (vector_cache_t *self, vector_matrix_t *matrix, uint64_t first_row, const vectors_t *vectors);
-/*  `complete` false: what was read is given up (an error); a later query tries again. */
+/*  `complete` false: what was read is given up (an error); a later query tries again. The matrix may be gone after. */
 void vector_fill_end (vector_cache_t *self, vector_matrix_t *matrix, bool complete);
 
-size_t vector_cache_bytes (vector_cache_t *self);
+size_t vector_cache_bytes (vector_cache_t *self); /* of rows, and of changes that wait for the end of a fill */
 
 #endif
