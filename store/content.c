@@ -20,7 +20,7 @@ static char *join (const char *dir, const char *name)
     return path;
 }
 
-static int open_index (content_t *self, err_t *err)
+static int open_index_once (content_t *self, err_t *err)
 {
     char identity[UUID_TEXT];
     uint64_t next_row;
@@ -33,6 +33,22 @@ static int open_index (content_t *self, err_t *err)
     log_write (LOG_INFO, "index.behind", NULL, "indexing rows %llu to %llu", (unsigned long long)next_row,
                (unsigned long long)self->state.next_row);
     return content_index_from (self, next_row, err);
+}
+
+/*  An index whose damage shows only when it is written is made anew: it holds nothing that the database does not. */
+static int open_index (content_t *self, err_t *err)
+{
+    err_t why;
+    if (open_index_once (self, &why) == 0)
+        return 0;
+    if (why.code != ERR_CORRUPT) {
+        *err = why;
+        return -1;
+    }
+    log_write (LOG_WARN, "index.damaged", NULL, "the text index is made anew: %s", why.message);
+    index_close (&self->index);
+    index_discard (self->index_path);
+    return open_index_once (self, err);
 }
 
 content_t *content_open (const content_config_t *config, err_t *err)
@@ -388,8 +404,12 @@ static int apply (content_t *self, content_change_t *change, str_t *bytes, err_t
     if (is_switching (self, job->document) && content_flush (self, true, err) < 0)
         return -1;
     record_key (&self->key, job->user, job->document);
-    if (content_get (self->kv, CONTENT_DOCUMENTS, str_span (&self->key), &content_document_shape, &old, bytes, err) < 0)
-        return -1;
+    if (content_get (self->kv, CONTENT_DOCUMENTS, str_span (&self->key), &content_document_shape, &old, bytes, err) <
+        0) {
+        if (job->action != JOB_DROP_DOCUMENT || (err && err->code != ERR_CORRUPT))
+            return -1;
+        old = (content_document_t){ .dropped_through = UINT64_MAX }; /* deleting it is the way out of its damage */
+    }
     bool is_late = job->revision <= old.dropped_through || job->revision < old.revision;
     bool is_visible = job->revision == old.revision;
     switch ((job_action_t)job->action) {
@@ -423,8 +443,6 @@ int content_apply (content_t *self, content_change_t *changes, size_t count, err
         change->rc = apply (self, change, &bytes, &change->err);
     }
     int rc = content_flush (self, true, err);
-    if (rc < 0 && err && err->code == ERR_CORRUPT)
-        index_discard (self->index_path); /* if it was the index, the next start makes it anew */
     str_free (&bytes);
     return rc;
 }

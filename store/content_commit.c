@@ -1,4 +1,5 @@
 #include "base/clock.h"
+#include "base/log.h"
 #include "store/content_private.h"
 #include "store/records.h"
 #include "wire/columns.h"
@@ -97,8 +98,11 @@ static int flush (content_t *self, bool sync, err_t *err)
     if (kv_commit (self->kv, sync, err) < 0)
         return -1;
     uint64_t stored = clock_mono_us ();
-    if (tell_index (self, err) < 0)
+    if (tell_index (self, err) < 0) {
+        if (err->code == ERR_CORRUPT)
+            index_discard (self->index_path); /* the next start makes it anew */
         return -1;
+    }
     uint64_t indexed = clock_mono_us ();
     /* A matrix is told of the new revisions here, or is filled from a snapshot that shows them. */
     vector_cache_switch (self->cache, self->switch_count > 0);
@@ -117,35 +121,51 @@ static int flush (content_t *self, bool sync, err_t *err)
 
 int content_flush (content_t *self, bool sync, err_t *err)
 {
-    if (self->is_broken)
-        return err_set (err, ERR_IO, "the content needs a restart after an earlier error");
-    int rc = flush (self, sync, err);
+    int rc = self->is_broken ? -1 : flush (self, sync, &self->trouble);
     self->is_broken = rc < 0;
+    if (rc < 0 && err)
+        *err = self->trouble; /* whoever comes later is told of the first */
     atomic_fetch_add (&self->turn, 1);
     content_forget_changes (self);
     return rc;
 }
 
-/*  Adds the rows of one ROWS record, unless its segment was written again or removed since. */
+/*  What a ROWS record stands for. 1; 0: its segment was written again or removed since; -1. */
+static int read_rows (content_t *self, uint64_t row, span_t record, content_rows_of_t *rows, content_segment_t *segment,
+                      str_t *bytes, span_t *text, str_t *text_bytes, err_t *err)
+{
+    if (content_decode (&content_rows_of_shape, record, rows, err) < 0)
+        return -1;
+    content_key (&self->key, rows->user, rows->document, rows->revision, rows->segment);
+    int found =
+        content_get (self->kv, CONTENT_SEGMENTS, str_span (&self->key), &content_segment_shape, segment, bytes, err);
+    if (found <= 0 || segment->row != row)
+        return found < 0 ? -1 : 0;
+    if (content_get_flat (self->kv, CONTENT_TEXT, str_span (&self->key), text, text_bytes, err) < 0 ||
+        chunk_spans_check (segment->spans, text->size, err) < 0)
+        return -1;
+    return 1;
+}
+
+/*  Adds the rows of one ROWS record. A segment that is damaged is left out: the others must be found all the same. */
 static int index_rows (content_t *self, uint64_t row, span_t record, str_t *bytes, str_t *text_bytes, size_t *added,
                        err_t *err)
 {
     content_rows_of_t rows;
     content_segment_t segment;
     span_t text;
-    if (content_decode (&content_rows_of_shape, record, &rows, err) < 0)
+    err_t why;
+    int found = read_rows (self, row, record, &rows, &segment, bytes, &text, text_bytes, &why);
+    if (found < 0 && why.code != ERR_CORRUPT && why.code != ERR_PROTOCOL) {
+        *err = why;
         return -1;
-    content_key (&self->key, rows.user, rows.document, rows.revision, rows.segment);
-    int found =
-        content_get (self->kv, CONTENT_SEGMENTS, str_span (&self->key), &content_segment_shape, &segment, bytes, err);
-    if (found <= 0 || segment.row != row)
-        return found < 0 ? -1 : 0;
-    if (content_get_flat (self->kv, CONTENT_TEXT, str_span (&self->key), &text, text_bytes, err) < 0 ||
-        chunk_spans_check (segment.spans, text.size, err) < 0 ||
-        index_add (self->index, rows.user, row, text, segment.spans, err) < 0)
-        return -1;
+    }
+    if (found < 0)
+        log_write (LOG_WARN, "damaged_left_out", NULL, "a damaged segment is left out of the index: %s", why.message);
+    if (found <= 0)
+        return 0;
     *added += text.size;
-    return 0;
+    return index_add (self->index, rows.user, row, text, segment.spans, err);
 }
 
 int content_index_from (content_t *self, uint64_t row, err_t *err)

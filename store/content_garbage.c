@@ -2,6 +2,7 @@
  *  hold up the others. The list is durable, so that a restart goes on. A crash between the database's commit and the
  *  index's leaves rows in the index that belong to nothing; readers pass over them.
  */
+#include "base/log.h"
 #include "store/content_private.h"
 #include "store/records.h"
 #include "wire/columns.h"
@@ -61,42 +62,54 @@ void content_garbage_free (content_t *self)
     free (self->garbage);
 }
 
-/*  Deletes all records of the segment that `key` names, and notes its rows for the index. */
-static int remove_segment (content_t *self, span_t user, span_t key, span_t record, size_t *bytes, err_t *err)
+/*  Notes the rows of a segment for the index: what stands there. 0, or -1 when its records are damaged. */
+static int note_removal (content_t *self, span_t user, span_t key, const content_segment_t *segment, size_t *bytes,
+                         err_t *err)
 {
     str_t text_bytes = STR_INIT;
-    content_segment_t segment;
     span_t text;
     int rc = -1, found = content_get_flat (self->kv, CONTENT_TEXT, key, &text, &text_bytes, err);
-    if (found < 0 || content_decode (&content_segment_shape, record, &segment, err) < 0)
+    if (found < 0 || (found && chunk_spans_check (segment->spans, text.size, err) < 0))
         goto out;
-    if (found && segment.spans.size) {
-        if (chunk_spans_check (segment.spans, text.size, err) < 0)
-            goto out;
-        self->index_changes = content_grow (self->index_changes, self->index_change_count, &self->index_change_room,
-                                            sizeof *self->index_changes);
-        index_change_t *change = &self->index_changes[self->index_change_count++];
-        *change = (index_change_t){ .remove = true, .row = segment.row };
-        str_add (&change->own, user);
-        str_add (&change->own, text);
-        str_add (&change->own, segment.spans);
-        change->user = span (change->own.data, user.size);
-        change->text = span (change->own.data + user.size, text.size);
-        change->spans = span (change->own.data + user.size + text.size, segment.spans.size);
-    }
+    rc = 0;
+    if (!found || !segment->spans.size)
+        goto out;
+    self->index_changes = content_grow (self->index_changes, self->index_change_count, &self->index_change_room,
+                                        sizeof *self->index_changes);
+    index_change_t *change = &self->index_changes[self->index_change_count++];
+    *change = (index_change_t){ .remove = true, .row = segment->row };
+    str_add (&change->own, user);
+    str_add (&change->own, text);
+    str_add (&change->own, segment->spans);
+    change->user = span (change->own.data, user.size);
+    change->text = span (change->own.data + user.size, text.size);
+    change->spans = span (change->own.data + user.size + text.size, segment->spans.size);
+    *bytes += text.size;
+out:
+    str_free (&text_bytes);
+    return rc;
+}
+
+/*  Deletes all records of the segment that `key` names. What is damaged goes too, and leaves its rows in the index,
+ * where readers pass over them: nobody sees it any more, and it must not come in the way of the rest. */
+static void remove_segment (content_t *self, span_t user, span_t key, span_t record, size_t *bytes)
+{
+    content_segment_t segment;
+    err_t err;
+    bool known = content_decode (&content_segment_shape, record, &segment, &err) == 0;
+    if (!known || note_removal (self, user, key, &segment, bytes, &err) < 0)
+        log_write (LOG_WARN, "damaged_removed", NULL, "a damaged segment is removed: %s", err.message);
     kv_delete (self->kv, CONTENT_TEXT, key);
     kv_delete (self->kv, CONTENT_MARKS, key);
     kv_delete (self->kv, CONTENT_VECTORS, key);
     kv_delete (self->kv, CONTENT_SEGMENTS, key);
+    *bytes += 1;
+    if (!known)
+        return;
     str_t row = STR_INIT;
     content_key_row (&row, segment.row);
     kv_delete (self->kv, CONTENT_ROWS, str_span (&row));
     str_free (&row);
-    *bytes += text.size;
-    rc = 0;
-out:
-    str_free (&text_bytes);
-    return rc;
 }
 
 /*  Removes segments until *bytes is past the step. 1: all of it is gone. */
@@ -118,8 +131,8 @@ static int remove_some (content_t *self, const garbage_t *garbage, size_t *bytes
             break;
         if (*bytes > STEP_BYTES)
             rc = 0;
-        else if (remove_segment (self, user, key, it->ops->value (it), bytes, err) < 0)
-            rc = -1;
+        else
+            remove_segment (self, user, key, it->ops->value (it), bytes);
     }
     if (rc >= 0 && it->ops->check (it, err) < 0)
         rc = -1;
@@ -156,8 +169,9 @@ int content_tidy (content_t *self, err_t *err)
             break;
         done++;
     }
-    /* A power cut brings it back, to be removed again: no sync. */
-    if (bytes + done > 0 && content_flush (self, false, err) < 0)
+    /* A power cut may bring it back, to be removed again; but not what the index, which may have been synced since, no
+     * longer has: its counters would fall twice. */
+    if (bytes + done > 0 && content_flush (self, self->index_change_count > 0, err) < 0)
         return -1;
     forget (self, 0, done);
     return self->garbage_count == 0 ? 0 : is_seen ? 2 : 1;

@@ -62,6 +62,7 @@ struct content {
     content_state_t state;
     bool state_changed;
     bool is_broken; /* a flush failed: database, index and memory may differ until the next start */
+    err_t trouble;  /* why */
     index_writer_t *index;
     char *index_path;
     vector_cache_t *cache;

@@ -2,9 +2,11 @@
 #include "tests/unit/content_fixture.h"
 
 #include "store/content_records.h"
+#include "store/records.h"
 
 #include <fcntl.h>
 #include <signal.h>
+#include <sqlite3.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -178,6 +180,92 @@ static void garbage_is_removed_after_a_restart_too (void **state)
     assert_int_equal (search_for (self, "ana", "doomed", SEARCH_HYBRID).count, 0);
 }
 
+/*  Overwrites one record of a document's only segment, or of the document itself, with bytes that are none. */
+static void damage (fixture_t *self, content_family_t family, const char *user, uuid_t document)
+{
+    char path[128];
+    err_t err;
+    content_state_t state;
+    str_t key = STR_INIT;
+    snprintf (path, sizeof path, "%s/content", self->dir);
+    fixture_close (self);
+    kv_t *kv = content_records_open (path, &state, &err);
+    assert_non_null (kv);
+    if (family == CONTENT_DOCUMENTS)
+        record_key (&key, span_str (user), document);
+    else
+        content_key (&key, span_str (user), document, 1, 0);
+    kv_put (kv, family, str_span (&key), SPAN_LIT ("\1"));
+    assert_int_equal (kv_commit (kv, true, &err), 0);
+    kv_destroy (&kv);
+    str_free (&key);
+    fixture_open (self);
+}
+
+static void what_is_damaged_can_be_deleted_and_keeps_nothing_else_from_being_tidied (void **state)
+{
+    static const content_family_t families[] = { CONTENT_SEGMENTS, CONTENT_TEXT, CONTENT_DOCUMENTS };
+    fixture_t *self = *state;
+    for (size_t i = 0; i < sizeof families / sizeof *families; i++) {
+        uuid_t bad = uuid_new (), good = uuid_new ();
+        put_note (self, "ana", bad, 1, "remember the damaged");
+        put_note (self, "ana", good, 1, "remember the whole");
+        damage (self, families[i], "ana", bad);
+        assert_int_equal (apply_job (self, job_plain (JOB_DROP_DOCUMENT, "ana", bad, 0)).rc, 0);
+        tidy_up (self);
+        fixture_close (self);
+        fixture_open (self);
+        assert_int_equal (search_for (self, "ana", "remember", SEARCH_TEXT).count, 1);
+        assert_int_equal (search_for (self, "ana", "damaged", SEARCH_TEXT).count, 0);
+        assert_int_equal (apply_job (self, job_plain (JOB_DROP_DOCUMENT, "ana", good, 0)).rc, 0);
+        tidy_up (self);
+    }
+}
+
+static void a_damaged_segment_keeps_nothing_else_out_of_a_new_index (void **state)
+{
+    fixture_t *self = *state;
+    char path[128];
+    uuid_t bad = uuid_new ();
+    put_note (self, "ana", bad, 1, "remember the damaged");
+    write_some (self);
+    damage (self, CONTENT_SEGMENTS, "ana", bad);
+    fixture_close (self);
+    index_path (self, path);
+    assert_int_equal (unlink (path), 0);
+    fixture_open (self);
+    expect_some (self);
+    assert_int_equal (search_for (self, "ana", "damaged", SEARCH_TEXT).count, 0);
+}
+
+/*  It says whose index it is, and how far it goes; its damage shows only when it is written. */
+static void an_index_behind_that_is_damaged_within_is_made_anew (void **state)
+{
+    fixture_t *self = *state;
+    char path[128], copy[160];
+    index_path (self, path);
+    snprintf (copy, sizeof copy, "%s.copy", path);
+    for (int i = 0; i < 400; i++) {
+        char text[64];
+        snprintf (text, sizeof text, "old line of number%d", 1000 + i);
+        put_note (self, "ana", uuid_new (), 1, text);
+    }
+    fixture_close (self);
+    copy_file (path, copy);
+    fixture_open (self);
+    write_some (self);
+    fixture_close (self);
+    copy_file (copy, path); /* behind */
+    sqlite3 *db = NULL;
+    assert_int_equal (sqlite3_open (path, &db), SQLITE_OK);
+    assert_int_equal (sqlite3_exec (db, "UPDATE chunks_data SET block = x'ffffffffffffffff'", NULL, NULL, NULL),
+                      SQLITE_OK);
+    sqlite3_close (db);
+    fixture_open (self);
+    expect_some (self);
+    assert_int_equal (search_for (self, "ana", "number1007", SEARCH_TEXT).count, 1);
+}
+
 static void a_second_process_on_the_same_directory_is_refused (void **state)
 {
     fixture_t *self = *state;
@@ -228,6 +316,9 @@ int main (void)
         TEST (what_was_answered_survives_a_kill),
         TEST (an_index_that_fell_behind_catches_up),
         TEST (garbage_is_removed_after_a_restart_too),
+        TEST (what_is_damaged_can_be_deleted_and_keeps_nothing_else_from_being_tidied),
+        TEST (a_damaged_segment_keeps_nothing_else_out_of_a_new_index),
+        TEST (an_index_behind_that_is_damaged_within_is_made_anew),
         TEST (a_second_process_on_the_same_directory_is_refused),
         TEST (a_newer_format_is_refused),
         TEST (a_directory_that_cannot_be_made_is_an_error_with_its_name),
