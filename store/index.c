@@ -205,18 +205,24 @@ static int version_of (sqlite3 *db)
     return version;
 }
 
-/*  1: the file is a whole index of this content and *next_row is set; 0: it is not. */
-static bool fits (sqlite3 *db, const char *identity, uint64_t *next_row)
+/*  1: the file is a whole index of this content and *next_row is set; 0: it is not; -1: that cannot be known now. */
+static int fits (sqlite3 *db, const char *identity, uint64_t *next_row, err_t *err)
 {
     sqlite3_stmt *statement = NULL;
     bool fit = version_of (db) == INDEX_FORMAT * 1000 + WORDS_VERSION &&
                sqlite3_prepare_v2 (db, "SELECT next_row, identity FROM meta", -1, &statement, NULL) == SQLITE_OK &&
-               sqlite3_step (statement) == SQLITE_ROW &&
-               strcmp ((const char *)sqlite3_column_text (statement, 1), identity) == 0;
+               sqlite3_step (statement) == SQLITE_ROW;
+    int code = sqlite3_errcode (db) & 0xFF;
+    const char *whose = fit ? (const char *)sqlite3_column_text (statement, 1) : NULL;
+    fit = whose && strcmp (whose, identity) == 0;
     if (fit)
         *next_row = (uint64_t)sqlite3_column_int64 (statement, 0);
+    bool known = fit || code == SQLITE_OK || code == SQLITE_ROW || code == SQLITE_DONE || code == SQLITE_ERROR ||
+                 code == SQLITE_CORRUPT || code == SQLITE_NOTADB;
+    if (!known)
+        fail (err, db, "cannot read the text index");
     sqlite3_finalize (statement);
-    return fit;
+    return known ? fit : -1;
 }
 
 static int make (sqlite3 *db, const char *identity, err_t *err)
@@ -248,24 +254,37 @@ static int settle (index_writer_t *self, err_t *err)
     return 0;
 }
 
-index_writer_t *index_open (const char *path, const char *identity, uint64_t end_row, uint64_t *next_row, err_t *err)
+static index_writer_t *new_writer (const char *path, err_t *err)
 {
     index_writer_t *self = calloc (1, sizeof *self);
     if (!self)
         abort ();
-    err_t ignored;
-    *next_row = 0;
-    self->db = connect_to (path, true, &self->tokens, &ignored);
-    if (self->db && fits (self->db, identity, next_row) && *next_row <= end_row && settle (self, &ignored) == 0)
-        return self;
-    index_close (&self);
-    index_discard (path);
-    self = calloc (1, sizeof *self);
-    if (!self)
-        abort ();
-    *next_row = 1;
     self->db = connect_to (path, true, &self->tokens, err);
-    if (!self->db || make (self->db, identity, err) < 0 || settle (self, err) < 0)
+    if (!self->db)
+        index_close (&self);
+    return self;
+}
+
+index_writer_t *index_open (const char *path, const char *identity, uint64_t end_row, uint64_t *next_row, err_t *err)
+{
+    err_t why = { 0 };
+    *next_row = 0;
+    index_writer_t *self = new_writer (path, &why);
+    int fit = self ? fits (self->db, identity, next_row, &why) : why.code == ERR_CORRUPT ? 0 : -1;
+    if (fit == 1 && *next_row <= end_row) {
+        if (settle (self, &why) == 0)
+            return self;
+        fit = why.code == ERR_CORRUPT ? 0 : -1;
+    }
+    index_close (&self);
+    if (fit < 0) { /* a full disk, say: what is there may be whole, and making it anew may take hours */
+        *err = why;
+        return NULL;
+    }
+    index_discard (path);
+    *next_row = 1;
+    self = new_writer (path, err);
+    if (self && (make (self->db, identity, err) < 0 || settle (self, err) < 0))
         index_close (&self);
     return self;
 }

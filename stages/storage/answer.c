@@ -1,5 +1,6 @@
 #include "stages/storage/answer.h"
 #include "base/clock.h"
+#include "base/utf8.h"
 
 #include <stdlib.h>
 
@@ -7,6 +8,9 @@
 #define SEARCH_MOST  200u
 #define CHUNKS_LIMIT 100u
 #define CHUNKS_MOST  1000u
+/*  A reply has to fit into a message of 64 MiB, even when every byte of the text is written as six. */
+#define PAGE_BYTES     (8u << 20)  /* a page of chunks that is longer ends, with a cursor */
+#define HIT_TEXT_BYTES (32u << 10) /* of one hit's text; chunks that are longer are mostly blanks */
 
 static uint32_t limit_of (uint32_t asked, uint32_t fallback, uint32_t most)
 {
@@ -35,6 +39,11 @@ static void add_place (str_t *body, const content_place_t *place)
         str_key_u64 (body, "time_ms", place->time_ms);
 }
 
+static span_t cut_text (span_t text)
+{
+    return text.size <= HIT_TEXT_BYTES ? text : span (text.data, utf8_cut (text, HIT_TEXT_BYTES));
+}
+
 static void add_hit (void *visitor, const content_hit_t *hit)
 {
     str_t *body = visitor;
@@ -47,7 +56,7 @@ static void add_hit (void *visitor, const content_hit_t *hit)
     str_key_u64 (body, "chunk", hit->chunk);
     str_key (body, "score");
     str_format (body, "%.6g", hit->score);
-    str_key_str (body, "text", hit->text);
+    str_key_str (body, "text", cut_text (hit->text));
     str_key_str (body, "snippet", hit->snippet);
     add_place (body, &hit->place);
     str_key_u64 (body, "start", hit->start);
@@ -55,9 +64,18 @@ static void add_hit (void *visitor, const content_hit_t *hit)
     str_char (body, '}');
 }
 
+typedef struct {
+    str_t *body;
+    uint32_t count;
+    bool full;
+} chunk_page_t;
+
 static void add_chunk (void *visitor, const content_hit_t *hit)
 {
-    str_t *body = visitor;
+    chunk_page_t *page = visitor;
+    str_t *body = page->body;
+    if (page->full)
+        return;
     add_separator (body);
     str_char (body, '{');
     str_key_u64 (body, "index", hit->chunk);
@@ -67,6 +85,8 @@ static void add_chunk (void *visitor, const content_hit_t *hit)
     str_key_u64 (body, "tokens", hit->tokens);
     add_place (body, &hit->place);
     str_char (body, '}');
+    page->count++;
+    page->full = body->size > PAGE_BYTES;
 }
 
 /*  A vector without direction (no word in the query) is like nothing. */
@@ -115,11 +135,12 @@ static int chunks (content_reader_t *content, const wire_chunks_t *asked, str_t 
     uint32_t limit = limit_of (asked->limit, CHUNKS_LIMIT, CHUNKS_MOST);
     uint64_t total = 0;
     str_text (body, "{\"items\":[");
-    if (content_chunks (content, asked->user, asked->document, asked->cursor, limit, add_chunk, body, &total, err) < 0)
+    chunk_page_t page = { .body = body };
+    if (content_chunks (content, asked->user, asked->document, asked->cursor, limit, add_chunk, &page, &total, err) < 0)
         return -1;
     str_char (body, ']');
-    if (asked->cursor < total && total - asked->cursor > limit)
-        str_format (body, ",\"next_cursor\":\"%llu\"}", (unsigned long long)asked->cursor + limit);
+    if (asked->cursor < total && total - asked->cursor > page.count)
+        str_format (body, ",\"next_cursor\":\"%llu\"}", (unsigned long long)asked->cursor + page.count);
     else
         str_text (body, ",\"next_cursor\":null}");
     return 0;

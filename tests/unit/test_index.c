@@ -12,6 +12,7 @@
 #include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 typedef struct {
@@ -227,6 +228,29 @@ static void an_index_of_other_content_or_ahead_of_it_is_made_anew (void **state)
     assert_int_equal (next_row, 1);
 }
 
+/*  Making it anew may take hours: only what is damaged, or somebody else's, is thrown away. */
+static void an_index_that_cannot_be_opened_now_is_kept (void **state)
+{
+    fixture_t *self = *state;
+    err_t err;
+    uint64_t next_row;
+    for (int i = 0; i < 5; i++)
+        add (self, "ana", "text");
+    commit (self);
+    index_close (&self->writer);
+    struct rlimit before, none;
+    getrlimit (RLIMIT_NOFILE, &before);
+    none = before;
+    none.rlim_cur = 3; /* descriptors that are open stay so; there is no further one */
+    setrlimit (RLIMIT_NOFILE, &none);
+    assert_null (index_open (self->path, "one", 6, &next_row, &err));
+    setrlimit (RLIMIT_NOFILE, &before);
+    assert_int_equal (err.code, ERR_IO);
+    self->writer = index_open (self->path, "one", 6, &next_row, &err);
+    assert_non_null (self->writer);
+    assert_int_equal (next_row, 6);
+}
+
 static void a_file_that_cannot_be_made_is_an_error (void **state)
 {
     err_t err;
@@ -246,6 +270,7 @@ int main (void)
         TEST (a_search_can_be_kept_to_ranges_of_rows),
         TEST (what_was_not_committed_is_lost_with_the_writer),
         TEST (an_index_of_other_content_or_ahead_of_it_is_made_anew),
+        TEST (an_index_that_cannot_be_opened_now_is_kept),
         TEST (a_file_that_cannot_be_made_is_an_error),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);

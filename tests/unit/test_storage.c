@@ -8,6 +8,7 @@
 
 #include <jansson.h>
 #include <pthread.h>
+#include <stdlib.h>
 #include <string.h>
 #include <zmq.h>
 
@@ -265,6 +266,49 @@ static void chunks_come_in_pages (void **state)
     assert_int_equal (status, 404);
 }
 
+/*  Whatever their length: a reply that is longer than a message may be would cost the gateway its connection. */
+static void pages_are_bounded_in_bytes_and_nothing_is_left_out (void **state)
+{
+    enum { LINES = 60, LINE = 200000 };
+    storage_t *self = *state;
+    uint32_t status;
+    uuid_t id = uuid_new ();
+    char *text = malloc (LINES * (LINE + 1) + 1);
+    for (int i = 0; i < LINES; i++) {
+        memset (text + i * (LINE + 1), '\t', LINE);
+        memcpy (text + i * (LINE + 1), "word", 4);
+        text[i * (LINE + 1) + LINE] = '\n';
+    }
+    text[LINES * (LINE + 1)] = 0;
+    send_job (self, note (self, id, text));
+    free (text);
+    assert_int_equal (hear_result (self, 1).chunks, LINES);
+    wire_msg_t msg = { .kind = WIRE_KIND_CHUNKS,
+                       .chunks = { .user = SPAN_LIT ("ana"), .document = id, .limit = LINES } };
+    uint64_t seen = 0;
+    int pages = 0;
+    for (const char *cursor = "0"; cursor; pages++) {
+        msg.chunks.cursor = strtoull (cursor, NULL, 10);
+        json_t *body = ask (self, msg, &status);
+        assert_int_equal (status, 200);
+        const json_t *items = json_object_get (body, "items");
+        assert_in_range (json_array_size (items), 1, 30); /* each is 400 KB as JSON */
+        const json_t *first = json_array_get (items, 0);
+        assert_int_equal (json_integer_value (json_object_get (first, "index")), seen);
+        seen += json_array_size (items);
+        static char next[24];
+        const char *said = json_string_value (json_object_get (body, "next_cursor"));
+        cursor = said ? strcpy (next, said) : NULL;
+        json_decref (body);
+    }
+    assert_int_equal (seen, LINES);
+    assert_true (pages > 1);
+    json_t *body = ask (self, search ("word"), &status);
+    const json_t *hit = json_array_get (json_object_get (body, "hits"), 0);
+    assert_in_range (json_string_length (json_object_get (hit, "text")), 4, 64 << 10);
+    json_decref (body);
+}
+
 static void foreign_and_malformed_frames_are_dropped_and_the_next_query_answered (void **state)
 {
     storage_t *self = *state;
@@ -296,6 +340,7 @@ int main (void)
         TEST (many_jobs_are_answered_each_and_in_order),
         TEST (a_bad_job_fails_with_a_code_that_is_not_tried_again),
         TEST (chunks_come_in_pages),
+        TEST (pages_are_bounded_in_bytes_and_nothing_is_left_out),
         TEST (foreign_and_malformed_frames_are_dropped_and_the_next_query_answered),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);
