@@ -252,16 +252,21 @@ static int rescore_top (search_t *self, top_t *top, err_t *err)
     for (size_t i = 0; i < count && rc >= 0; i++) {
         found_t found = { .row = top->items[i].row, .score = (double)top->items[i].score };
         rc = rescore (self, &found, &last, err);
-        top_push (&precise, found.row, (float)found.score);
+        if (rc == 1)
+            top_push (&precise, found.row, (float)found.score);
     }
     top_finish (&precise);
-    if (count)
-        memcpy (top->items, precise.items, count * sizeof *top->items);
+    /* What is not visible leaves; what was not looked at stays behind. */
+    if (precise.count)
+        memcpy (top->items, precise.items, precise.count * sizeof *top->items);
+    memmove (top->items + precise.count, top->items + count, (top->count - count) * sizeof *top->items);
+    top->count -= count - precise.count;
     top_free (&precise);
     return rc < 0 ? -1 : 0;
 }
 
-static int search_vectors (search_t *self, top_t *top, err_t *err)
+/*  *is_dry: `top` had room for more. */
+static int search_vectors (search_t *self, top_t *top, bool *is_dry, err_t *err)
 {
     const content_query_t *query = self->query;
     vector_cache_t *cache = self->reader->content->cache;
@@ -283,6 +288,7 @@ static int search_vectors (search_t *self, top_t *top, err_t *err)
     }
     if (rc <= 0)
         rc = each_vectors (self, take_into_scan, &stream, err);
+    *is_dry = top->count < top->limit;
     if (rc >= 0)
         rc = rescore_top (self, top, err);
 out:
@@ -337,6 +343,45 @@ static int search_words (search_t *self, const terms_t *terms, top_t *top, err_t
         rc = ask_index (self, terms, ranges, count, top, err);
     free (ranges);
     return rc;
+}
+
+/*  Takes what is not visible out of the best of a ranking, until `wanted` are left in front; returns how many that are.
+ *  -1: an error. */
+static long sift (search_t *self, top_t *top, size_t wanted, err_t *err)
+{
+    size_t kept = 0, at = 0;
+    for (; at < top->count && kept < wanted; at++) {
+        found_t found = { .row = top->items[at].row };
+        int visible = resolve (self, &found, err);
+        if (visible < 0)
+            return -1;
+        if (visible)
+            top->items[kept++] = top->items[at];
+    }
+    memmove (top->items + kept, top->items + at, (top->count - at) * sizeof *top->items);
+    top->count -= at - kept;
+    return (long)kept;
+}
+
+/*  The ranking by words, best first, with what is visible in front. Segments are in the index before their document is
+ *  committed, and until they are removed: a long one about the very same thing may hold all the first places, so
+ *  the net is cast wider until it has enough that is visible, or everything. */
+static int rank_words (search_t *self, const terms_t *terms, size_t wide, top_t *words, bool *is_dry, err_t *err)
+{
+    size_t wanted = 2 * (size_t)self->query->limit;
+    for (;; wide *= 4) {
+        *words = top_new (wide);
+        if (search_words (self, terms, words, err) < 0)
+            return -1;
+        top_finish (words);
+        *is_dry = words->count < wide;
+        long visible = sift (self, words, wanted, err);
+        if (visible < 0)
+            return -1;
+        if (*is_dry || visible >= (long)self->query->limit)
+            return 0;
+        top_free (words);
+    }
 }
 
 /*  --- together --- */
@@ -543,15 +588,15 @@ static void search_end (search_t *self)
 static long cast (search_t *self, const terms_t *terms, size_t wide, found_t **list_p, bool *is_dry, err_t *err)
 {
     const content_query_t *query = self->query;
-    top_t words = top_new (wide), vectors = top_new (wide);
+    top_t words = { 0 }, vectors = top_new (wide);
+    bool no_more_words = true, no_more_vectors = true;
     long kept = -1;
-    if (query->mode != SEARCH_TEXT && search_vectors (self, &vectors, err) < 0)
+    if (query->mode != SEARCH_TEXT && search_vectors (self, &vectors, &no_more_vectors, err) < 0)
         goto out;
-    if (query->mode != SEARCH_VECTOR && search_words (self, terms, &words, err) < 0)
+    if (query->mode != SEARCH_VECTOR && rank_words (self, terms, wide, &words, &no_more_words, err) < 0)
         goto out;
-    top_finish (&words);
-    *is_dry = words.count < wide && vectors.count < wide;
-    *list_p = realloc (*list_p, (2 * wide + 1) * sizeof **list_p);
+    *is_dry = no_more_words && no_more_vectors;
+    *list_p = realloc (*list_p, (words.count + vectors.count + 1) * sizeof **list_p);
     if (!*list_p)
         abort ();
     kept = keep_visible (self, *list_p, fuse (&words, &vectors, query->mode, *list_p), err);

@@ -180,6 +180,29 @@ static void what_is_invisible_does_not_crowd_out_what_is_visible (void **state)
     assert_int_equal (search_for (self, "ana", "needle", SEARCH_HYBRID).count, 1);
 }
 
+/*  A book about the very same thing, whose document is not committed yet. */
+static void what_is_in_processing_takes_no_place_and_no_score (void **state)
+{
+    fixture_t *self = *state;
+    uuid_t book = uuid_new (), note = uuid_new ();
+    put_note (self, "ana", note, 1, "the honey of the bees, and many other things that were said that day");
+    double alone = search_for (self, "ana", "honey", SEARCH_HYBRID).items[0].score;
+    char text[16 * 256];
+    for (uint32_t segment = 0; segment < 30; segment++) {
+        text[0] = 0;
+        for (int i = 0; i < 250; i++)
+            strcat (text, "honey honey\n");
+        put_segment (self, "ana", book, 1, segment, text);
+    }
+    static const search_mode_t modes[] = { SEARCH_TEXT, SEARCH_HYBRID };
+    for (size_t i = 0; i < 2; i++) {
+        hits_t hits = search_for (self, "ana", "honey", modes[i]);
+        assert_int_equal (hits.count, 1);
+        assert_true (uuid_eq (hits.items[0].document, note));
+    }
+    assert_true (search_for (self, "ana", "honey", SEARCH_HYBRID).items[0].score > 0.99 * alone);
+}
+
 static void vectors_that_do_not_fit_in_memory_are_found_all_the_same (void **state)
 {
     fixture_t *self = *state;
@@ -244,6 +267,7 @@ int main (void)
         TEST (a_query_can_be_kept_to_one_document),
         TEST (equal_scores_are_ordered_by_document_and_chunk),
         TEST (what_is_invisible_does_not_crowd_out_what_is_visible),
+        TEST (what_is_in_processing_takes_no_place_and_no_score),
         TEST (vectors_that_do_not_fit_in_memory_are_found_all_the_same),
         TEST (vectors_of_another_model_are_not_compared),
     };
