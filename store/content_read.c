@@ -2,6 +2,7 @@
  *  and fused; then, on the snapshot, rows become documents. Index and cache hold all rows that the snapshot shows, and
  *  more: those drop out at the end.
  */
+#include "base/log.h"
 #include "store/content.h"
 #include "store/content_private.h"
 #include "store/kv_rocks.h"
@@ -180,8 +181,9 @@ static int each_vectors (search_t *self, vectors_fn *take, void *context, err_t 
         vectors_t vectors;
         if (rc < 0 || part < 0)
             continue;
-        if (content_vectors (it->ops->value (it), &vectors, err) < 0)
-            rc = -1;
+        err_t why;
+        if (content_vectors (it->ops->value (it), &vectors, &why) < 0) /* the others are found all the same */
+            log_write (LOG_WARN, "vectors_damaged", NULL, "the vectors of a segment are left out: %s", why.message);
         else
             rc = take (self, context, part_at (seen.record.parts, (size_t)part).row, &vectors);
     }
@@ -505,7 +507,9 @@ static int read_segment (search_t *self, span_t user, const seen_t *seen, uint32
         return err_set (err, ERR_CORRUPT, "a segment of a visible document is not there");
     if (found < 0 || content_get_flat (self->view, CONTENT_MARKS, key, marks, &self->marks, err) < 0)
         return -1;
-    return chunk_spans_check (segment->spans, text->size, err);
+    if (chunk_spans_check (segment->spans, text->size, err) < 0)
+        return err_set (err, ERR_CORRUPT, "the chunks of a stored segment do not fit its text");
+    return 0;
 }
 
 static void fill_hit (const seen_t *seen, uint32_t number, uint32_t first_chunk, uint32_t index,
@@ -535,7 +539,9 @@ static int show (search_t *self, const terms_t *terms, const found_t *list, size
         content_hit_t hit;
         span_t text, marks;
         rc = read_segment (self, self->query->user, seen, list[i].segment, &segment, &text, &marks, err);
-        if (rc < 0 || list[i].index >= chunk_span_count (segment.spans))
+        if (rc == 0 && list[i].index >= chunk_span_count (segment.spans))
+            rc = err_set (err, ERR_CORRUPT, "a segment does not have the chunks that its document says");
+        if (rc < 0)
             break;
         fill_hit (seen, list[i].segment, list[i].chunk - list[i].index, list[i].index, &segment, text, marks, &hit);
         hit.score = list[i].score;
@@ -657,6 +663,10 @@ int content_chunks (content_reader_t *self, span_t user, uuid_t document, uint64
             continue;
         if (read_segment (&search, user, seen, part.segment, &segment, &text, &marks, err) < 0)
             goto out;
+        if (chunk_span_count (segment.spans) != part.chunks) {
+            err_set (err, ERR_CORRUPT, "a segment does not have the chunks that its document says");
+            goto out;
+        }
         for (; limit && first < (uint64_t)part.first_chunk + part.chunks; first++, limit--) {
             fill_hit (seen, part.segment, part.first_chunk, (uint32_t)(first - part.first_chunk), &segment, text, marks,
                       &hit);

@@ -192,8 +192,11 @@ kv_t *kv_rocks_view (kv_t *store)
     rocks_view_t *self = calloc (1, sizeof *self);
     if (!self)
         abort ();
-    self->rocks = *rocks;
-    self->rocks.kv = (kv_t){ .ops = &view_ops };
+    /* The writer may be in the middle of a batch: only what does not change once it is open. */
+    self->rocks.kv.ops = &view_ops;
+    self->rocks.db = rocks->db;
+    self->rocks.family_count = rocks->family_count;
+    memcpy (self->rocks.handles, rocks->handles, sizeof rocks->handles);
     self->snapshot = rocksdb_create_snapshot (rocks->db);
     self->rocks.read = rocksdb_readoptions_create ();
     rocksdb_readoptions_set_verify_checksums (self->rocks.read, 1);

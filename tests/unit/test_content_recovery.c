@@ -222,6 +222,17 @@ static void what_is_damaged_can_be_deleted_and_keeps_nothing_else_from_being_tid
     }
 }
 
+static void damaged_vectors_hide_nothing_else (void **state)
+{
+    fixture_t *self = *state;
+    uuid_t bad = uuid_new ();
+    put_note (self, "ana", bad, 1, "remember the damaged");
+    put_note (self, "ana", uuid_new (), 1, "remember the whole");
+    damage (self, CONTENT_VECTORS, "ana", bad);
+    assert_int_equal (search_for (self, "ana", "remember", SEARCH_VECTOR).count, 1);
+    assert_int_equal (search_for (self, "ana", "remember", SEARCH_HYBRID).count, 2); /* it is found by its words */
+}
+
 static void a_damaged_segment_keeps_nothing_else_out_of_a_new_index (void **state)
 {
     fixture_t *self = *state;
@@ -317,6 +328,7 @@ int main (void)
         TEST (an_index_that_fell_behind_catches_up),
         TEST (garbage_is_removed_after_a_restart_too),
         TEST (what_is_damaged_can_be_deleted_and_keeps_nothing_else_from_being_tidied),
+        TEST (damaged_vectors_hide_nothing_else),
         TEST (a_damaged_segment_keeps_nothing_else_out_of_a_new_index),
         TEST (an_index_behind_that_is_damaged_within_is_made_anew),
         TEST (a_second_process_on_the_same_directory_is_refused),
