@@ -31,8 +31,8 @@ void vector_cache_switch (vector_cache_t *self, bool open);
 
 /*  --- the reader --- */
 
-/*  Pushes the best rows of user and model into `top`. 1: done. 0: they are not in memory for now: scan the database. -1:
- *  nor is it known whether they would fit: fill, and ask again. */
+/*  Pushes the best rows of user and model into `top`. 1: done. 0: they are not in memory for now: scan the database.
+ * -1: nor is it known whether they would fit: fill, and ask again. */
 int vector_cache_scan (vector_cache_t *self, span_t user, span_t model, const scan_query_t *query, top_t *top);
 /*  Begins to fill: read the user's visible rows from a snapshot taken after this call, give them to vector_fill_add,
  *  and end with vector_fill_end. NULL: not now. */
