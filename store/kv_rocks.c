@@ -3,6 +3,7 @@
 #include <rocksdb/c.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define FAMILIES_MAX 32
 #define KEPT_BYTES   (4u << 20)
@@ -170,7 +171,7 @@ static int view_commit (kv_t *kv, const kv_batch_t *batch, bool sync, err_t *err
     return err_set (err, ERR_INTERNAL, "a view of the database cannot be written");
 }
 
-/*  A view borrows everything of its store but the read options, which hold the snapshot. */
+/*  A view borrows what its store never changes, and has read options of its own, which hold the snapshot. */
 typedef struct {
     rocks_t rocks;
     const rocksdb_snapshot_t *snapshot;

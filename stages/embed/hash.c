@@ -165,6 +165,7 @@ static void count_features (hash_state_t *self, span_t text)
             if (word.length == WORD_MAX)
                 word_end (self, &word);
             word.chars[word.length++] = c;
+            word.before = 0;
         }
     }
     word_end (self, &word);

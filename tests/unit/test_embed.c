@@ -101,6 +101,16 @@ static void shared_words_and_stems_bring_texts_near (void **state)
     assert_true (likeness (state, "東京都の図書館", "図書館") > likeness (state, "東京都の図書館", "火山") + 0.2f);
 }
 
+static void characters_make_a_pair_only_where_they_stand_side_by_side (void **state)
+{
+    float glued[DIMS], apart[DIMS], pair[DIMS];
+    embed (state, "漢abc字", glued);
+    embed (state, "漢 abc 字", apart);
+    embed (state, "漢字abc", pair);
+    assert_memory_equal (glued, apart, sizeof glued);
+    assert_memory_not_equal (glued, pair, sizeof glued);
+}
+
 static void rows_are_the_same_in_every_process (void **state)
 {
     /* Stored vectors must fit those of later versions: when this fails the model needs another name. */
@@ -193,6 +203,7 @@ int main (void)
         cmocka_unit_test (rows_have_length_one_or_are_zero),
         cmocka_unit_test (case_accents_and_punctuation_make_no_difference),
         cmocka_unit_test (shared_words_and_stems_bring_texts_near),
+        cmocka_unit_test (characters_make_a_pair_only_where_they_stand_side_by_side),
         cmocka_unit_test (rows_are_the_same_in_every_process),
         cmocka_unit_test (a_batch_gives_what_its_texts_give_alone),
         cmocka_unit_test (each_chunk_of_a_segment_gets_its_row),
