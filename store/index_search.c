@@ -106,8 +106,18 @@ static int read_list (index_reader_t *self, const term_t *term, int language, co
     return result;
 }
 
-/*  out = the union of both sorted lists, values of the same row added up. */
-static void merge (const postings_t *a, const postings_t *b, postings_t *out)
+static float larger (float a, float b)
+{
+    return a > b ? a : b;
+}
+
+static float sum_of (float a, float b)
+{
+    return a + b;
+}
+
+/*  out = the union of both sorted lists; values of the same row become one by `join`. */
+static void merge (const postings_t *a, const postings_t *b, float (*join) (float, float), postings_t *out)
 {
     out->count = 0;
     for (size_t i = 0, j = 0; i < a->count || j < b->count;) {
@@ -116,7 +126,7 @@ static void merge (const postings_t *a, const postings_t *b, postings_t *out)
         } else if (i == a->count || b->items[j].id < a->items[i].id) {
             posting_add (out, b->items[j++]);
         } else {
-            posting_add (out, (posting_t){ a->items[i].id, a->items[i].value + b->items[j].value });
+            posting_add (out, (posting_t){ a->items[i].id, join (a->items[i].value, b->items[j].value) });
             i++, j++;
         }
     }
@@ -153,11 +163,12 @@ static int search (index_reader_t *self, const terms_t *terms, const index_range
         if (!span_eq (span (term->stem[0], term->size[0]), span (term->stem[1], term->size[1]))) {
             if (read_list (self, term, 1, ranges, range_count, &other, err) < 0)
                 goto out;
-            merge (&list, &other, &spare);
+            /* Where the language was unsure a word is under both of its stems, and yet was said once. */
+            merge (&list, &other, larger, &spare);
             swap (&list, &spare);
         }
         bm25 (&list, term->weight, rows, average);
-        merge (&sum, &list, &spare);
+        merge (&sum, &list, sum_of, &spare);
         swap (&sum, &spare);
     }
     for (size_t i = 0; i < sum.count; i++)

@@ -1,4 +1,4 @@
-/* link: content */
+/* link: content m */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,6 +10,7 @@
 #include "wire/columns.h"
 
 #include <ftw.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
@@ -175,6 +176,23 @@ static void rare_words_and_repeated_words_weigh_more (void **state)
     assert_int_equal (count, 10);
 }
 
+static void a_word_whose_language_is_unsure_counts_once (void **state)
+{
+    fixture_t *self = *state;
+    size_t count;
+    /* "universities": two stems; in the first text both are there, in the second the English one. */
+    uint64_t unsure = add (self, "ana", "universities alpha beta gamma delta epsilon zeta eta theta");
+    add (self, "ana", "universities of the city and of the country that have this one");
+    for (int i = 0; i < 8; i++)
+        add (self, "ana", "something else");
+    commit (self);
+    top_t top = find_in (self, "ana", "universities", NULL, 0);
+    assert_int_equal (top.count, 2);
+    assert_true (fabsf (top.items[0].score - top.items[1].score) < 0.05f * top.items[0].score);
+    top_free (&top);
+    assert_int_equal (best (self, "ana", "universities alpha", &count), unsure);
+}
+
 static void a_search_can_be_kept_to_ranges_of_rows (void **state)
 {
     fixture_t *self = *state;
@@ -267,6 +285,7 @@ int main (void)
         TEST (removed_rows_are_gone_and_the_others_stay),
         TEST (each_user_has_lists_and_statistics_of_their_own),
         TEST (rare_words_and_repeated_words_weigh_more),
+        TEST (a_word_whose_language_is_unsure_counts_once),
         TEST (a_search_can_be_kept_to_ranges_of_rows),
         TEST (what_was_not_committed_is_lost_with_the_writer),
         TEST (an_index_of_other_content_or_ahead_of_it_is_made_anew),
