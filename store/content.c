@@ -26,13 +26,7 @@ static int open_index_once (content_t *self, err_t *err)
     uint64_t next_row;
     uuid_text (self->state.identity, identity);
     self->index = index_open (self->index_path, identity, self->state.next_row, &next_row, err);
-    if (!self->index)
-        return -1;
-    if (next_row == self->state.next_row)
-        return 0;
-    log_write (LOG_INFO, "index.behind", NULL, "indexing rows %llu to %llu", (unsigned long long)next_row,
-               (unsigned long long)self->state.next_row);
-    return content_index_from (self, next_row, err);
+    return self->index ? content_index_catch_up (self, next_row, err) : -1;
 }
 
 /*  An index whose damage shows only when it is written is made anew: it holds nothing that the database does not. */
@@ -125,49 +119,32 @@ static int check_columns (const content_change_t *change, vectors_t *vectors, er
     return 0;
 }
 
-static index_change_t *index_change (content_t *self)
-{
-    self->index_changes = content_grow (self->index_changes, self->index_change_count, &self->index_change_room,
-                                        sizeof *self->index_changes);
-    index_change_t *change = &self->index_changes[self->index_change_count++];
-    *change = (index_change_t){ 0 };
-    return change;
-}
-
 /*  The segment that may be there under self->key: *row keeps its rows when the text and the chunks are the same; else
- *  its rows leave the index and *row is 0. Columns that may not come again are deleted. */
+ *  its rows are dropped and *row is 0. Columns that may not come again are deleted. Damage is written over. */
 static int replace_existing (content_t *self, const content_change_t *change, uint64_t *row, err_t *err)
 {
     str_t bytes = STR_INIT, text_bytes = STR_INIT;
     content_segment_t old;
     span_t text, key = str_span (&self->key);
-    int rc = -1, found = content_get (self->kv, CONTENT_SEGMENTS, key, &content_segment_shape, &old, &bytes, err);
+    err_t why;
+    int found = content_get (self->kv, CONTENT_SEGMENTS, key, &content_segment_shape, &old, &bytes, &why), rc = found;
+    if (found == 1)
+        rc = content_get_text (self->kv, key, old.spans, &text, &text_bytes, &why);
     *row = 0;
-    if (found <= 0) {
-        rc = found;
-        goto out;
-    }
-    if (content_get_flat (self->kv, CONTENT_TEXT, key, &text, &text_bytes, err) < 0 ||
-        chunk_spans_check (old.spans, text.size, err) < 0)
-        goto out;
-    rc = 0;
-    kv_delete (self->kv, CONTENT_MARKS, key);
-    kv_delete (self->kv, CONTENT_VECTORS, key);
-    if (span_eq (text, change->columns[TEXT]) && span_eq (old.spans, change->columns[SPANS])) {
+    if (rc == 0 && found == 1 && span_eq (text, change->columns[TEXT]) && span_eq (old.spans, change->columns[SPANS]))
         *row = old.row;
-        goto out;
+    else if (found == 1)
+        content_drop_rows (self, change->job->user, &old, rc < 0 ? NULL : &text);
+    if (found) {
+        kv_delete (self->kv, CONTENT_MARKS, key);
+        kv_delete (self->kv, CONTENT_VECTORS, key);
     }
-    index_change_t *out = index_change (self);
-    *out = (index_change_t){ .remove = true, .user = change->job->user, .row = old.row };
-    str_add (&out->own, text);
-    str_add (&out->own, old.spans);
-    out->text = span (out->own.data, text.size);
-    out->spans = span (out->own.data + text.size, old.spans.size);
-    str_t row_key = STR_INIT;
-    content_key_row (&row_key, old.row);
-    kv_delete (self->kv, CONTENT_ROWS, str_span (&row_key));
-    str_free (&row_key);
-out:
+    if (rc < 0 && why.code == ERR_CORRUPT) {
+        log_write (LOG_WARN, "segment.damaged", NULL, "a damaged segment is written anew: %s", why.message);
+        rc = 0;
+    } else if (rc < 0) {
+        *err = why;
+    }
     str_free (&bytes);
     str_free (&text_bytes);
     return rc;
@@ -186,7 +163,7 @@ static uint64_t new_rows (content_t *self, const content_change_t *change, uint3
     content_put (self->kv, CONTENT_ROWS, str_span (&key), &content_rows_of_shape, &rows);
     str_free (&key);
     if (count) {
-        index_change_t *out = index_change (self);
+        index_change_t *out = content_index_change (self);
         *out = (index_change_t){ .user = job->user, .row = row };
         out->text = change->columns[TEXT];
         out->spans = change->columns[SPANS];

@@ -1,6 +1,5 @@
 /*  What nobody sees any more is removed in bounded steps, between the jobs: a document of a thousand segments must not
- *  hold up the others. The list is durable, so that a restart goes on. A crash between the database's commit and the
- *  index's leaves rows in the index that belong to nothing; readers pass over them.
+ *  hold up the others. The list is durable, so that a restart goes on.
  */
 #include "base/log.h"
 #include "store/content_private.h"
@@ -62,54 +61,60 @@ void content_garbage_free (content_t *self)
     free (self->garbage);
 }
 
-/*  Notes the rows of a segment for the index: what stands there. 0, or -1 when its records are damaged. */
-static int note_removal (content_t *self, span_t user, span_t key, const content_segment_t *segment, size_t *bytes,
-                         err_t *err)
+static void note_removal (content_t *self, span_t user, uint64_t row, span_t text, span_t spans)
 {
-    str_t text_bytes = STR_INIT;
-    span_t text;
-    int rc = -1, found = content_get_flat (self->kv, CONTENT_TEXT, key, &text, &text_bytes, err);
-    if (found < 0 || (found && chunk_spans_check (segment->spans, text.size, err) < 0))
-        goto out;
-    rc = 0;
-    if (!found || !segment->spans.size)
-        goto out;
-    self->index_changes = content_grow (self->index_changes, self->index_change_count, &self->index_change_room,
-                                        sizeof *self->index_changes);
-    index_change_t *change = &self->index_changes[self->index_change_count++];
-    *change = (index_change_t){ .remove = true, .row = segment->row };
+    for (size_t i = 0; i < self->index_change_count; i++)
+        if (self->index_changes[i].row == row) { /* the open batch added it: the index need not hear of it at all */
+            self->index_changes[i] = self->index_changes[--self->index_change_count];
+            return;
+        }
+    index_change_t *change = content_index_change (self);
+    *change = (index_change_t){ .remove = true, .row = row };
     str_add (&change->own, user);
     str_add (&change->own, text);
-    str_add (&change->own, segment->spans);
+    str_add (&change->own, spans);
     change->user = span (change->own.data, user.size);
     change->text = span (change->own.data + user.size, text.size);
-    change->spans = span (change->own.data + user.size + text.size, segment->spans.size);
-    *bytes += text.size;
-out:
-    str_free (&text_bytes);
-    return rc;
+    change->spans = span (change->own.data + user.size + text.size, spans.size);
 }
 
-/*  Deletes all records of the segment that `key` names. What is damaged goes too, and leaves its rows in the index,
- * where readers pass over them: nobody sees it any more, and it must not come in the way of the rest. */
-static void remove_segment (content_t *self, span_t user, span_t key, span_t record, size_t *bytes)
+void content_drop_rows (content_t *self, span_t user, const content_segment_t *segment, const span_t *text)
 {
+    str_t key = STR_INIT;
+    content_key_row (&key, segment->row);
+    kv_delete (self->kv, CONTENT_ROWS, str_span (&key));
+    str_free (&key);
+    if (text && segment->spans.size)
+        note_removal (self, user, segment->row, *text, segment->spans);
+}
+
+/*  Deletes all records of the segment that `key` names. What is damaged goes too: nobody sees it any more, and it must
+ *  not come in the way of the rest. */
+static int remove_segment (content_t *self, span_t user, span_t key, span_t record, size_t *bytes, err_t *err)
+{
+    str_t text_bytes = STR_INIT;
     content_segment_t segment;
-    err_t err;
-    bool known = content_decode (&content_segment_shape, record, &segment, &err) == 0;
-    if (!known || note_removal (self, user, key, &segment, bytes, &err) < 0)
-        log_write (LOG_WARN, "damaged_removed", NULL, "a damaged segment is removed: %s", err.message);
+    span_t text = SPAN_EMPTY;
+    err_t why;
+    int known = content_decode (&content_segment_shape, record, &segment, &why);
+    int rc = known < 0 ? -1 : content_get_text (self->kv, key, segment.spans, &text, &text_bytes, &why);
+    if (rc < 0 && why.code != ERR_CORRUPT) {
+        *err = why;
+        goto out;
+    }
+    if (rc < 0)
+        log_write (LOG_WARN, "garbage.damaged", NULL, "a damaged segment is removed: %s", why.message);
+    if (known == 0)
+        content_drop_rows (self, user, &segment, rc < 0 ? NULL : &text);
     kv_delete (self->kv, CONTENT_TEXT, key);
     kv_delete (self->kv, CONTENT_MARKS, key);
     kv_delete (self->kv, CONTENT_VECTORS, key);
     kv_delete (self->kv, CONTENT_SEGMENTS, key);
-    *bytes += 1;
-    if (!known)
-        return;
-    str_t row = STR_INIT;
-    content_key_row (&row, segment.row);
-    kv_delete (self->kv, CONTENT_ROWS, str_span (&row));
-    str_free (&row);
+    *bytes += text.size + 1;
+    rc = 0;
+out:
+    str_free (&text_bytes);
+    return rc;
 }
 
 /*  Removes segments until *bytes is past the step. 1: all of it is gone. */
@@ -131,8 +136,8 @@ static int remove_some (content_t *self, const garbage_t *garbage, size_t *bytes
             break;
         if (*bytes > STEP_BYTES)
             rc = 0;
-        else
-            remove_segment (self, user, key, it->ops->value (it), bytes);
+        else if (remove_segment (self, user, key, it->ops->value (it), bytes, err) < 0)
+            rc = -1;
     }
     if (rc >= 0 && it->ops->check (it, err) < 0)
         rc = -1;
@@ -145,36 +150,50 @@ static int remove_some (content_t *self, const garbage_t *garbage, size_t *bytes
     return rc;
 }
 
-static void forget (content_t *self, size_t first, size_t count)
+/*  Takes what is gone off the list. */
+static void forget_gone (content_t *self)
 {
-    for (size_t i = first; i < first + count; i++)
-        str_free (&self->garbage[i].user);
-    self->garbage_count -= count;
-    if (count)
-        memmove (self->garbage + first, self->garbage + first + count,
-                 (self->garbage_count - first) * sizeof *self->garbage);
+    size_t kept = 0;
+    for (size_t i = 0; i < self->garbage_count; i++)
+        if (self->garbage[i].is_gone)
+            str_free (&self->garbage[i].user);
+        else
+            self->garbage[kept++] = self->garbage[i];
+    self->garbage_count = kept;
 }
 
 int content_tidy (content_t *self, err_t *err)
 {
-    size_t bytes = 0, done = 0;
-    bool is_seen = false;
-    while (done < self->garbage_count && done < STEP_COUNT && bytes <= STEP_BYTES) {
-        if ((is_seen = !is_unseen (self, &self->garbage[done])))
-            break;
-        int rc = remove_some (self, &self->garbage[done], &bytes, err);
-        if (rc < 0)
+    size_t bytes = 0, steps = 0;
+    int more = 0;
+    for (size_t i = 0; i < self->garbage_count && more == 0; i++) {
+        garbage_t *item = &self->garbage[i];
+        err_t why;
+        if (item->is_unreadable)
+            continue;
+        if (!is_unseen (self, item)) {
+            more = 2;
+        } else if (steps++ == STEP_COUNT || bytes > STEP_BYTES) {
+            more = 1;
+        } else {
+            int rc = remove_some (self, item, &bytes, &why);
+            item->is_gone = rc == 1;
+            item->is_unreadable = rc < 0;
+            more = rc == 0;
+        }
+        if (item->is_unreadable && err_class (why.code) != ERR_GIVEUP) {
+            *err = why;
             return -1;
-        if (rc == 0)
-            break;
-        done++;
+        }
+        if (item->is_unreadable) /* it must not come in the way of the rest */
+            log_write (LOG_ERROR, "garbage.unreadable", NULL, "what was deleted stays until the next start: %s",
+                       why.message);
     }
-    /* A power cut may bring it back, to be removed again; but not what the index, which may have been synced since, no
-     * longer has: its counters would fall twice. */
-    if (bytes + done > 0 && content_flush (self, self->index_change_count > 0, err) < 0)
+    /* A power cut may bring it back, to be removed again: no sync for that. */
+    if (steps && content_flush (self, false, err) < 0)
         return -1;
-    forget (self, 0, done);
-    return self->garbage_count == 0 ? 0 : is_seen ? 2 : 1;
+    forget_gone (self);
+    return more;
 }
 
 int content_garbage_clear (content_t *self, uuid_t document, uint64_t revision, err_t *err)
@@ -192,8 +211,8 @@ int content_garbage_clear (content_t *self, uuid_t document, uint64_t revision, 
             rc = remove_some (self, &self->garbage[i], &bytes, err);
         if (rc < 0 || content_flush (self, true, err) < 0)
             return -1;
-        if (rc == 1)
-            forget (self, i, 1);
+        self->garbage[i].is_gone = rc == 1;
+        forget_gone (self);
     }
     return 0;
 }

@@ -15,8 +15,9 @@ typedef struct {
     str_t user;
     uuid_t document;
     uint64_t revision;
-    bool is_all;    /* and every earlier one */
-    uint64_t stamp; /* the turn in which it became garbage: readers that began by then may still see it */
+    bool is_all;                 /* and every earlier one */
+    bool is_gone, is_unreadable; /* removed by the open batch; left for the next start */
+    uint64_t stamp;              /* the turn in which it became garbage: readers that began by then may still see it */
 } garbage_t;
 
 /*  A segment that the open batch writes: iterators do not see it yet. */
@@ -27,10 +28,10 @@ typedef struct {
     uint64_t row;
 } written_t;
 
-/*  Something to be told to the index after the commit. */
+/*  Something to be told to the index: a removal before the commit, an addition after it. */
 typedef struct {
     bool remove;
-    span_t user, text, spans; /* of the job, or into `own` */
+    span_t user, text, spans; /* an addition's: of the job; a removal's: into `own` */
     uint64_t row;
     str_t own;
 } index_change_t;
@@ -91,10 +92,17 @@ void *content_grow (void *items, size_t count, size_t *room, size_t item_size);
  *  found all the time. (A new document becomes visible first; nobody was told of it yet.) */
 int content_flush (content_t *self, bool sync, err_t *err);
 void content_forget_changes (content_t *self);
-/*  Adds to the index whatever the database has from `row` on. */
-int content_index_from (content_t *self, uint64_t row, err_t *err);
+/*  Room for one more change of the index in the open batch. */
+index_change_t *content_index_change (content_t *self);
+
+/*  content_index.c: makes the index hold what the database does, given that it was complete below `next_row`: adds what
+ *  came later, and what left the index for a commit that never was. */
+int content_index_catch_up (content_t *self, uint64_t next_row, err_t *err);
 
 /*  content_garbage.c */
+/*  Takes the rows of a segment out of database and index. `text` NULL: it is damaged; the index keeps them, where
+ *  readers pass over them. */
+void content_drop_rows (content_t *self, span_t user, const content_segment_t *segment, const span_t *text);
 int content_garbage_load (content_t *self, err_t *err);
 void content_garbage_add (content_t *self, span_t user, uuid_t document, uint64_t revision, bool is_all);
 /*  Removes what is left of a revision that is to be written again, if it is waiting. It was never visible. */

@@ -501,15 +501,11 @@ static int read_segment (search_t *self, span_t user, const seen_t *seen, uint32
     content_key (&self->key, user, seen->id, seen->record.revision, number);
     span_t key = str_span (&self->key);
     int found = content_get (self->view, CONTENT_SEGMENTS, key, &content_segment_shape, segment, &self->bytes, err);
-    if (found == 1)
-        found = content_get_flat (self->view, CONTENT_TEXT, key, text, &self->text, err);
     if (found == 0)
         return err_set (err, ERR_CORRUPT, "a segment of a visible document is not there");
-    if (found < 0 || content_get_flat (self->view, CONTENT_MARKS, key, marks, &self->marks, err) < 0)
+    if (found < 0 || content_get_text (self->view, key, segment->spans, text, &self->text, err) < 0)
         return -1;
-    if (chunk_spans_check (segment->spans, text->size, err) < 0)
-        return err_set (err, ERR_CORRUPT, "the chunks of a stored segment do not fit its text");
-    return 0;
+    return content_get_flat (self->view, CONTENT_MARKS, key, marks, &self->marks, err) < 0 ? -1 : 0;
 }
 
 static void fill_hit (const seen_t *seen, uint32_t number, uint32_t first_chunk, uint32_t index,

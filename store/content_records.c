@@ -1,6 +1,7 @@
 #include "store/content_records.h"
 #include "store/kv_rocks.h"
 #include "store/records.h"
+#include "wire/columns.h"
 
 #define PART_SIZE   20u
 #define FLAT_FORMAT 1
@@ -157,6 +158,16 @@ int content_get_flat (kv_t *kv, content_family_t family, span_t key, span_t *col
                         "a %s record has a form this version does not know", families[family].name);
     *column = span (bytes->data + 1, bytes->size - 1);
     return 1;
+}
+
+int content_get_text (kv_t *kv, span_t key, span_t spans, span_t *text, str_t *bytes, err_t *err)
+{
+    int found = content_get_flat (kv, CONTENT_TEXT, key, text, bytes, err);
+    if (found < 0)
+        return -1;
+    if (found == 0)
+        return err_set (err, ERR_CORRUPT, "a stored segment has no text");
+    return damaged (chunk_spans_check (spans, text->size, err), err);
 }
 
 /*  Reads the state; a new database gets one. */

@@ -105,4 +105,7 @@ void content_put_flat (kv_t *kv, content_family_t family, span_t key, span_t col
 /*  As content_get; *column points into *bytes. */
 int content_get_flat (kv_t *kv, content_family_t family, span_t key, span_t *column, str_t *bytes, err_t *err);
 
+/*  The text that `spans` cut into chunks; *text points into *bytes. Missing, or too short for them: ERR_CORRUPT. */
+int content_get_text (kv_t *kv, span_t key, span_t spans, span_t *text, str_t *bytes, err_t *err);
+
 #endif

@@ -7,11 +7,14 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define INDEX_FORMAT 1
+#define INDEX_FORMAT 2
 #define SIZE_UNIT    8
+
+static const char writing[] = "cannot write the text index";
 
 static const char schema[] =
     "CREATE TABLE meta (identity TEXT, next_row INTEGER);"
+    "CREATE TABLE removed (row INTEGER PRIMARY KEY);"
     "CREATE TABLE users (id INTEGER PRIMARY KEY, user BLOB UNIQUE, rows INTEGER, size INTEGER);"
     "CREATE VIRTUAL TABLE chunks USING fts5 (body, content='', columnsize=0, tokenize=myelin);";
 
@@ -21,7 +24,7 @@ typedef struct {
     int64_t id, rows, size;
 } touched_t;
 
-typedef enum { ADD, REMOVE, USER_MAKE, USER_FIND, USER_COUNT, META_SET, STATEMENTS } statement_t;
+typedef enum { ADD, REMOVE, USER_MAKE, USER_FIND, USER_COUNT, META_SET, REMOVED_ADD, STATEMENTS } statement_t;
 
 static const char *const statements[STATEMENTS] = {
     [ADD] = "INSERT INTO chunks (rowid, body) VALUES (?1, ?2)",
@@ -30,6 +33,7 @@ static const char *const statements[STATEMENTS] = {
     [USER_FIND] = INDEX_FIND_USER,
     [USER_COUNT] = "UPDATE users SET rows = rows + ?2, size = size + ?3 WHERE id = ?1",
     [META_SET] = "UPDATE meta SET next_row = ?1",
+    [REMOVED_ADD] = "INSERT OR REPLACE INTO removed (row) VALUES (?1)",
 };
 
 struct index_writer {
@@ -174,7 +178,7 @@ static int step (index_writer_t *self, statement_t which, err_t *err)
     int rc = sqlite3_step (self->statement[which]);
     if (rc == SQLITE_ROW)
         return 1;
-    int result = rc == SQLITE_DONE ? 0 : index_fail (err, self->db, "cannot write the text index");
+    int result = rc == SQLITE_DONE ? 0 : index_fail (err, self->db, writing);
     sqlite3_reset (self->statement[which]);
     return result;
 }
@@ -217,12 +221,17 @@ static uint32_t size_of (chunk_span_t chunk)
     return size < most ? size : most;
 }
 
+static int begin (index_writer_t *self, const char *sql, err_t *err)
+{
+    if (!self->in_transaction && index_run (self->db, sql, writing, err) < 0)
+        return -1;
+    self->in_transaction = true;
+    return 0;
+}
+
 static int change (index_writer_t *self, statement_t which, span_t user, uint64_t first_row, span_t text, span_t spans,
                    err_t *err)
 {
-    if (!self->in_transaction && index_run (self->db, "BEGIN", "cannot write the text index", err) < 0)
-        return -1;
-    self->in_transaction = true;
     touched_t *touched = touch (self, user, err);
     if (!touched)
         goto failed;
@@ -248,19 +257,24 @@ failed:
 
 int index_add (index_writer_t *self, span_t user, uint64_t first_row, span_t text, span_t spans, err_t *err)
 {
-    return change (self, ADD, user, first_row, text, spans, err);
+    return begin (self, "BEGIN", err) < 0 ? -1 : change (self, ADD, user, first_row, text, spans, err);
 }
 
 int index_remove (index_writer_t *self, span_t user, uint64_t first_row, span_t text, span_t spans, err_t *err)
 {
+    if (begin (self, "PRAGMA synchronous = FULL; BEGIN; DELETE FROM removed", err) < 0)
+        return -1;
+    sqlite3_bind_int64 (self->statement[REMOVED_ADD], 1, (int64_t)first_row);
+    if (step (self, REMOVED_ADD, err) < 0) {
+        abandon (self);
+        return -1;
+    }
     return change (self, REMOVE, user, first_row, text, spans, err);
 }
 
-int index_commit (index_writer_t *self, uint64_t next_row, err_t *err)
+/*  Ends the transaction, with the users' counters in it. */
+static int commit (index_writer_t *self, err_t *err)
 {
-    if (!self->in_transaction && index_run (self->db, "BEGIN", "cannot write the text index", err) < 0)
-        return -1;
-    self->in_transaction = true;
     for (size_t i = 0; i < self->touched_count; i++) {
         const touched_t *touched = &self->touched[i];
         sqlite3_bind_int64 (self->statement[USER_COUNT], 1, touched->id);
@@ -269,8 +283,7 @@ int index_commit (index_writer_t *self, uint64_t next_row, err_t *err)
         if (step (self, USER_COUNT, err) < 0)
             goto failed;
     }
-    sqlite3_bind_int64 (self->statement[META_SET], 1, (int64_t)next_row);
-    if (step (self, META_SET, err) < 0 || index_run (self->db, "COMMIT", "cannot write the text index", err) < 0)
+    if (index_run (self->db, "COMMIT", writing, err) < 0)
         goto failed;
     self->in_transaction = false;
     forget_touched (self);
@@ -278,4 +291,45 @@ int index_commit (index_writer_t *self, uint64_t next_row, err_t *err)
 failed:
     abandon (self);
     return -1;
+}
+
+int index_commit (index_writer_t *self, uint64_t next_row, err_t *err)
+{
+    if (begin (self, "BEGIN", err) < 0)
+        return -1;
+    sqlite3_bind_int64 (self->statement[META_SET], 1, (int64_t)next_row);
+    if (step (self, META_SET, err) < 0) {
+        abandon (self);
+        return -1;
+    }
+    return commit (self, err);
+}
+
+int index_commit_removals (index_writer_t *self, err_t *err)
+{
+    return commit (self, err) < 0 ? -1 : index_run (self->db, "PRAGMA synchronous = NORMAL", writing, err);
+}
+
+int index_take_removed (index_writer_t *self, uint64_t **rows, size_t *count, err_t *err)
+{
+    sqlite3_stmt *list = index_prepare (self->db, "SELECT row FROM removed", err);
+    size_t room = 0;
+    int rc = SQLITE_ERROR;
+    *rows = NULL;
+    *count = 0;
+    while (list && (rc = sqlite3_step (list)) == SQLITE_ROW) {
+        if (*count == room) {
+            room = room ? 2 * room : 64;
+            *rows = realloc (*rows, room * sizeof **rows);
+            if (!*rows)
+                abort ();
+        }
+        (*rows)[(*count)++] = (uint64_t)sqlite3_column_int64 (list, 0);
+    }
+    if (list && rc != SQLITE_DONE)
+        index_fail (err, self->db, "cannot read the text index");
+    sqlite3_finalize (list);
+    if (rc != SQLITE_DONE)
+        return -1;
+    return *count ? begin (self, "BEGIN; DELETE FROM removed", err) : 0;
 }

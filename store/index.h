@@ -26,13 +26,19 @@ void index_discard (const char *path);
 void index_close (index_writer_t **self_p); /* drops what was not committed */
 
 /*  The rows of one segment: row `first_row` + i holds text [spans[i].start, spans[i].end). `spans` is a checked column
- *  (wire/columns.h). Removal needs the very same text and spans. -1: the transaction is gone; whatever was
- *  added since the last commit has to be added again. */
+ *  (wire/columns.h). -1: the transaction is gone; whatever was added since the last commit has to be added again. */
 int index_add (index_writer_t *self, span_t user, uint64_t first_row, span_t text, span_t spans, err_t *err);
-int index_remove (index_writer_t *self, span_t user, uint64_t first_row, span_t text, span_t spans, err_t *err);
-
-/*  Makes it visible to readers; survives the process, and a power cut in whole or not at all. */
+/*  Makes what was added visible to readers; survives the process, and a power cut in whole or not at all. */
 int index_commit (index_writer_t *self, uint64_t next_row, err_t *err);
+
+/*  Removal needs the very same text and spans: the index can forget a row only while the content still has it, and only
+ *  once. So removals have a transaction of their own, before the content's, that is on disk when its commit returns and
+ *  keeps a list of the segments (their first rows) until the next one. Should the process end in between, the
+ *  next start takes the list: what the content still has is to be added again. */
+int index_remove (index_writer_t *self, span_t user, uint64_t first_row, span_t text, span_t spans, err_t *err);
+int index_commit_removals (index_writer_t *self, err_t *err);
+/*  *rows: caller frees. The list is emptied by the next index_commit. */
+int index_take_removed (index_writer_t *self, uint64_t **rows, size_t *count, err_t *err);
 
 index_reader_t *index_reader_new (const char *path, err_t *err);
 void index_reader_destroy (index_reader_t **self_p);

@@ -51,6 +51,27 @@ static void a_segment_written_again_with_another_text_replaces_the_first (void *
     assert_int_equal (search_for (self, "ana", "beta", SEARCH_TEXT).count, 1);
 }
 
+static void of_a_segment_that_comes_twice_in_a_batch_the_second_stays (void **state)
+{
+    fixture_t *self = *state;
+    err_t err;
+    uuid_t id = uuid_new ();
+    job_t jobs[] = { job_segment (self, "ana", id, 1, 0, "alpha one\nalpha two"),
+                     job_segment (self, "ana", id, 1, 0, "beta"), job_plain (JOB_COMMIT, "ana", id, 1) };
+    content_change_t changes[3];
+    for (int i = 0; i < 3; i++)
+        changes[i] = job_change (&jobs[i]);
+    assert_int_equal (content_apply (self->content, changes, 3, &err), 0);
+    for (int restarted = 0; restarted < 2; restarted++) {
+        assert_int_equal (search_for (self, "ana", "alpha", SEARCH_TEXT).count, 0);
+        assert_int_equal (search_for (self, "ana", "beta", SEARCH_TEXT).count, 1);
+        fixture_close (self);
+        fixture_open (self);
+    }
+    for (int i = 0; i < 3; i++)
+        job_clear (&jobs[i]);
+}
+
 static void nothing_is_visible_before_its_commit (void **state)
 {
     fixture_t *self = *state;
@@ -263,6 +284,7 @@ int main (void)
         TEST (a_committed_document_is_found_by_the_very_next_query_in_every_mode),
         TEST (a_segment_written_twice_leaves_one),
         TEST (a_segment_written_again_with_another_text_replaces_the_first),
+        TEST (of_a_segment_that_comes_twice_in_a_batch_the_second_stays),
         TEST (nothing_is_visible_before_its_commit),
         TEST (a_new_revision_replaces_the_old_one_in_one_step),
         TEST (what_is_older_than_the_visible_revision_is_taken_and_ignored),

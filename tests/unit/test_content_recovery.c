@@ -4,6 +4,7 @@
 #include "store/content_records.h"
 #include "store/records.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <sqlite3.h>
@@ -180,8 +181,8 @@ static void garbage_is_removed_after_a_restart_too (void **state)
     assert_int_equal (search_for (self, "ana", "doomed", SEARCH_HYBRID).count, 0);
 }
 
-/*  Overwrites one record of a document's only segment, or of the document itself, with bytes that are none. */
-static void damage (fixture_t *self, content_family_t family, const char *user, uuid_t document)
+/*  Overwrites one record of a document's only segment, or of the document itself. */
+static void damage_with (fixture_t *self, content_family_t family, const char *user, uuid_t document, span_t record)
 {
     char path[128];
     err_t err;
@@ -195,11 +196,32 @@ static void damage (fixture_t *self, content_family_t family, const char *user, 
         record_key (&key, span_str (user), document);
     else
         content_key (&key, span_str (user), document, 1, 0);
-    kv_put (kv, family, str_span (&key), SPAN_LIT ("\1"));
+    kv_put (kv, family, str_span (&key), record);
     assert_int_equal (kv_commit (kv, true, &err), 0);
     kv_destroy (&kv);
     str_free (&key);
     fixture_open (self);
+}
+
+static void damage (fixture_t *self, content_family_t family, const char *user, uuid_t document)
+{
+    damage_with (self, family, user, document, SPAN_LIT ("\1")); /* no record at all */
+}
+
+/*  How many rows the index counts. */
+static int rows_of (const fixture_t *self)
+{
+    char path[128];
+    sqlite3 *db = NULL;
+    sqlite3_stmt *statement = NULL;
+    index_path (self, path);
+    assert_int_equal (sqlite3_open (path, &db), SQLITE_OK);
+    assert_int_equal (sqlite3_prepare_v2 (db, "SELECT sum(rows) FROM users", -1, &statement, NULL), SQLITE_OK);
+    assert_int_equal (sqlite3_step (statement), SQLITE_ROW);
+    int rows = sqlite3_column_int (statement, 0);
+    sqlite3_finalize (statement);
+    sqlite3_close (db);
+    return rows;
 }
 
 static void what_is_damaged_can_be_deleted_and_keeps_nothing_else_from_being_tidied (void **state)
@@ -249,6 +271,116 @@ static void a_damaged_segment_keeps_nothing_else_out_of_a_new_index (void **stat
     assert_int_equal (search_for (self, "ana", "damaged", SEARCH_TEXT).count, 0);
 }
 
+static void what_a_newer_version_wrote_is_not_tidied_and_keeps_nothing_from_it (void **state)
+{
+    fixture_t *self = *state;
+    uuid_t newer = uuid_new (), id = uuid_new ();
+    put_note (self, "ana", newer, 1, "remember the newer");
+    put_note (self, "ana", id, 1, "remember this");
+    damage_with (self, CONTENT_SEGMENTS, "ana", newer, SPAN_LIT ("\x63\3"));
+    apply_job (self, job_plain (JOB_DROP_DOCUMENT, "ana", newer, 0));
+    apply_job (self, job_plain (JOB_DROP_DOCUMENT, "ana", id, 0));
+    tidy_up (self);
+    assert_int_equal (content_stats (self->content).garbage, 1);
+    assert_int_equal (rows_of (self), 1); /* its own, in the index */
+}
+
+static void copy_dir (const char *from, const char *to)
+{
+    char a[512], b[512];
+    DIR *dir = opendir (from);
+    assert_non_null (dir);
+    mkdir (to, 0700);
+    for (struct dirent *entry; (entry = readdir (dir));) {
+        if (entry->d_name[0] == '.')
+            continue;
+        snprintf (a, sizeof a, "%s/%s", from, entry->d_name);
+        snprintf (b, sizeof b, "%s/%s", to, entry->d_name);
+        copy_file (a, b);
+    }
+    closedir (dir);
+}
+
+/*  A process that ends between the two commits of a removal leaves an index that forgot it and a database that did not.
+ */
+static void a_removal_that_reached_only_the_index_is_made_once (void **state)
+{
+    fixture_t *self = *state;
+    char path[128], copy[160];
+    uuid_t id = uuid_new ();
+    snprintf (path, sizeof path, "%s/content", self->dir);
+    snprintf (copy, sizeof copy, "%s.before", path);
+    write_some (self);
+    put_note (self, "ana", id, 1, "doomed one\ndoomed two\ndoomed three");
+    apply_job (self, job_plain (JOB_DROP_DOCUMENT, "ana", id, 0));
+    fixture_close (self);
+    copy_dir (path, copy);
+    fixture_open (self);
+    tidy_up (self);
+    fixture_close (self);
+    nftw (path, fixture_remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    assert_int_equal (rename (copy, path), 0);
+    for (int i = 0; i < 2; i++) {
+        fixture_open (self);
+        assert_int_equal (rows_of (self), i == 0 ? 43 : 40);
+        tidy_up (self);
+        assert_int_equal (rows_of (self), 40);
+        expect_some (self);
+        fixture_close (self);
+    }
+    fixture_open (self);
+}
+
+/*  Overwrites a page that is read only when the index is written. */
+static void damage_index (const fixture_t *self)
+{
+    char path[128], noise[8192];
+    sqlite3 *db = NULL;
+    sqlite3_stmt *statement = NULL;
+    index_path (self, path);
+    assert_int_equal (sqlite3_open (path, &db), SQLITE_OK);
+    assert_int_equal (
+        sqlite3_prepare_v2 (db, "SELECT rootpage FROM sqlite_master WHERE name = 'chunks_idx'", -1, &statement, NULL),
+        SQLITE_OK);
+    assert_int_equal (sqlite3_step (statement), SQLITE_ROW);
+    off_t at = (off_t)(sqlite3_column_int (statement, 0) - 1) * (off_t)sizeof noise;
+    sqlite3_finalize (statement);
+    sqlite3_close (db);
+    int fd = open (path, O_WRONLY);
+    memset (noise, 0xee, sizeof noise);
+    assert_int_equal (pwrite (fd, noise, sizeof noise, at), sizeof noise);
+    close (fd);
+}
+
+static void an_index_found_damaged_while_writing_is_told_as_such_and_made_anew_by_the_next_start (void **state)
+{
+    fixture_t *self = *state;
+    uuid_t id = uuid_new ();
+    write_some (self);
+    put_note (self, "ana", id, 1, "first revision");
+    fixture_close (self);
+    damage_index (self);
+    fixture_open (self);
+    for (int i = 0; i < 2; i++) { /* also who comes later is told of the cause */
+        job_t jobs[2];
+        content_change_t changes[2];
+        for (int k = 0; k < 2; k++) { /* the second has to wait for the first: it is flushed in between */
+            jobs[k] = job_segment (self, "ana", id, (uint64_t)k + 2, 0, "another revision");
+            jobs[k].job.final = 1;
+            changes[k] = job_change (&jobs[k]);
+        }
+        err_t err = { 0 };
+        assert_int_equal (content_apply (self->content, changes, 2, &err), -1);
+        assert_int_equal (err.code, ERR_CORRUPT);
+        assert_non_null (strstr (err.message, "text index"));
+        job_clear (&jobs[0]);
+        job_clear (&jobs[1]);
+    }
+    fixture_close (self);
+    fixture_open (self);
+    expect_some (self);
+}
+
 /*  It says whose index it is, and how far it goes; its damage shows only when it is written. */
 static void an_index_behind_that_is_damaged_within_is_made_anew (void **state)
 {
@@ -267,11 +399,7 @@ static void an_index_behind_that_is_damaged_within_is_made_anew (void **state)
     write_some (self);
     fixture_close (self);
     copy_file (copy, path); /* behind */
-    sqlite3 *db = NULL;
-    assert_int_equal (sqlite3_open (path, &db), SQLITE_OK);
-    assert_int_equal (sqlite3_exec (db, "UPDATE chunks_data SET block = x'ffffffffffffffff'", NULL, NULL, NULL),
-                      SQLITE_OK);
-    sqlite3_close (db);
+    damage_index (self);
     fixture_open (self);
     expect_some (self);
     assert_int_equal (search_for (self, "ana", "number1007", SEARCH_TEXT).count, 1);
@@ -330,6 +458,9 @@ int main (void)
         TEST (what_is_damaged_can_be_deleted_and_keeps_nothing_else_from_being_tidied),
         TEST (damaged_vectors_hide_nothing_else),
         TEST (a_damaged_segment_keeps_nothing_else_out_of_a_new_index),
+        TEST (what_a_newer_version_wrote_is_not_tidied_and_keeps_nothing_from_it),
+        TEST (a_removal_that_reached_only_the_index_is_made_once),
+        TEST (an_index_found_damaged_while_writing_is_told_as_such_and_made_anew_by_the_next_start),
         TEST (an_index_behind_that_is_damaged_within_is_made_anew),
         TEST (a_second_process_on_the_same_directory_is_refused),
         TEST (a_newer_format_is_refused),

@@ -129,15 +129,41 @@ static void rows_are_seen_from_their_commit_on_and_not_before (void **state)
 static void removed_rows_are_gone_and_the_others_stay (void **state)
 {
     fixture_t *self = *state;
+    err_t err;
     size_t count;
     uint64_t first = add (self, "ana", "apple pie"), second = add (self, "ana", "apple tart");
     commit (self);
     take_out (self, "ana", first, "apple pie");
-    commit (self);
+    assert_int_equal (index_commit_removals (self->writer, &err), 0);
     assert_int_equal (best (self, "ana", "apple", &count), second);
     assert_int_equal (count, 1);
     best (self, "ana", "pie", &count);
     assert_int_equal (count, 0);
+}
+
+static void what_was_removed_last_is_known_until_it_is_taken (void **state)
+{
+    fixture_t *self = *state;
+    err_t err;
+    uint64_t first = add (self, "ana", "apple pie"), second = add (self, "ana", "apple tart"), next_row, *rows;
+    size_t count;
+    commit (self);
+    take_out (self, "ana", first, "apple pie");
+    assert_int_equal (index_commit_removals (self->writer, &err), 0);
+    take_out (self, "ana", second, "apple tart");
+    assert_int_equal (index_commit_removals (self->writer, &err), 0);
+    for (int i = 0; i < 2; i++) { /* a process that ends before its commit did not take it */
+        index_close (&self->writer);
+        self->writer = index_open (self->path, "one", UINT64_MAX, &next_row, &err);
+        assert_int_equal (index_take_removed (self->writer, &rows, &count, &err), 0);
+        assert_int_equal (count, 1);
+        assert_int_equal (rows[0], second);
+        free (rows);
+    }
+    commit (self);
+    assert_int_equal (index_take_removed (self->writer, &rows, &count, &err), 0);
+    assert_int_equal (count, 0);
+    free (rows);
 }
 
 static void each_user_has_lists_and_statistics_of_their_own (void **state)
@@ -283,6 +309,7 @@ int main (void)
     const struct CMUnitTest tests[] = {
         TEST (rows_are_seen_from_their_commit_on_and_not_before),
         TEST (removed_rows_are_gone_and_the_others_stay),
+        TEST (what_was_removed_last_is_known_until_it_is_taken),
         TEST (each_user_has_lists_and_statistics_of_their_own),
         TEST (rare_words_and_repeated_words_weigh_more),
         TEST (a_word_whose_language_is_unsure_counts_once),
