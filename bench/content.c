@@ -149,13 +149,14 @@ typedef struct {
     size_t count;
 } ranking_t;
 
-static void rank (void *visitor, const content_hit_t *hit)
+static bool rank (void *visitor, const content_hit_t *hit)
 {
     ranking_t *ranking = visitor;
     for (size_t i = 0; i < ranking->count; i++)
         if (uuid_eq (ranking->documents[i], hit->document))
-            return;
+            return true;
     ranking->documents[ranking->count++] = hit->document;
+    return true;
 }
 
 static double gain (const str_t *qrels, const char *query, const char *document)
@@ -325,9 +326,10 @@ static long resident_kb (void)
     return resident * 4;
 }
 
-static void ignore (void *visitor, const content_hit_t *hit)
+static bool ignore (void *visitor, const content_hit_t *hit)
 {
     ++*(size_t *)visitor;
+    return true;
 }
 
 static void measure_search (content_t *content, provider_t *provider, span_t all)

@@ -81,7 +81,8 @@ typedef struct {
     double score;   /* search only */
     span_t snippet; /* search only: HTML */
 } content_hit_t;
-typedef void content_visit_fn (void *visitor, const content_hit_t *hit);
+/*  False: it has enough. */
+typedef bool content_visit_fn (void *visitor, const content_hit_t *hit);
 
 typedef struct {
     span_t user;
@@ -94,12 +95,13 @@ typedef struct {
     span_t model; /* that made it: vectors of others are not compared */
 } content_query_t;
 
-/*  Visits the best chunks, best first; equal scores by document, then chunk. */
+/*  Visits the best chunks, best first; equal scores by document, then chunk. What is damaged is left out, and told to
+ *  the log. */
 int content_search (content_reader_t *self, const content_query_t *query, content_visit_fn *visit, void *visitor,
                     err_t *err);
 
 /*  Visits up to `limit` chunks of the visible revision from index `first` on, in order. *total: how many there are.
- *  -1 with ERR_NOT_FOUND when the document has none. */
+ *  -1 with ERR_NOT_FOUND when the document has none, ERR_CORRUPT when one of them cannot be read. */
 int content_chunks (content_reader_t *self, span_t user, uuid_t document, uint64_t first, uint32_t limit,
                     content_visit_fn *visit, void *visitor, uint64_t *total, err_t *err);
 

@@ -11,6 +11,7 @@
 /*  A reply has to fit into a message of 64 MiB, even when every byte of the text is written as six. */
 #define PAGE_BYTES     (8u << 20)  /* a page of chunks that is longer ends, with a cursor */
 #define HIT_TEXT_BYTES (32u << 10) /* of one hit's text; chunks that are longer are mostly blanks */
+#define HITS_BYTES     (32u << 20) /* hits beyond are left out: only a hostile document makes them so long */
 
 static uint32_t limit_of (uint32_t asked, uint32_t fallback, uint32_t most)
 {
@@ -44,7 +45,7 @@ static span_t cut_text (span_t text)
     return text.size <= HIT_TEXT_BYTES ? text : span (text.data, utf8_cut (text, HIT_TEXT_BYTES));
 }
 
-static void add_hit (void *visitor, const content_hit_t *hit)
+static bool add_hit (void *visitor, const content_hit_t *hit)
 {
     str_t *body = visitor;
     char id[UUID_TEXT];
@@ -62,20 +63,18 @@ static void add_hit (void *visitor, const content_hit_t *hit)
     str_key_u64 (body, "start", hit->start);
     str_key_u64 (body, "end", hit->end);
     str_char (body, '}');
+    return body->size < HITS_BYTES;
 }
 
 typedef struct {
     str_t *body;
     uint32_t count;
-    bool full;
 } chunk_page_t;
 
-static void add_chunk (void *visitor, const content_hit_t *hit)
+static bool add_chunk (void *visitor, const content_hit_t *hit)
 {
     chunk_page_t *page = visitor;
     str_t *body = page->body;
-    if (page->full)
-        return;
     add_separator (body);
     str_char (body, '{');
     str_key_u64 (body, "index", hit->chunk);
@@ -86,7 +85,7 @@ static void add_chunk (void *visitor, const content_hit_t *hit)
     add_place (body, &hit->place);
     str_char (body, '}');
     page->count++;
-    page->full = body->size > PAGE_BYTES;
+    return body->size < PAGE_BYTES;
 }
 
 /*  A vector without direction (no word in the query) is like nothing. */

@@ -201,7 +201,7 @@ static inline void tidy_up (fixture_t *self)
 }
 
 #define KEEP(field, value) snprintf (item->field, sizeof item->field, "%.*s", SPAN_ARG (value))
-static inline void keep_hit (void *visitor, const content_hit_t *hit)
+static inline bool keep_hit (void *visitor, const content_hit_t *hit)
 {
     hits_t *hits = visitor;
     assert_true (hits->count < HITS_MAX);
@@ -219,6 +219,7 @@ static inline void keep_hit (void *visitor, const content_hit_t *hit)
     KEEP (filename, hit->filename);
     KEEP (heading, hit->place.heading);
     KEEP (path, hit->place.path);
+    return true;
 }
 #undef KEEP
 

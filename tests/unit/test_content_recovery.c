@@ -255,6 +255,33 @@ static void damaged_vectors_hide_nothing_else (void **state)
     assert_int_equal (search_for (self, "ana", "remember", SEARCH_HYBRID).count, 2); /* it is found by its words */
 }
 
+static void what_is_damaged_is_missing_in_a_search_and_told_who_asks_for_it (void **state)
+{
+    static const content_family_t families[] = { CONTENT_TEXT, CONTENT_DOCUMENTS, CONTENT_SEGMENTS };
+    fixture_t *self = *state;
+    put_note (self, "ana", uuid_new (), 1, "remember the whole");
+    for (size_t i = 0; i < sizeof families / sizeof *families; i++) {
+        uuid_t bad = uuid_new ();
+        err_code_t code;
+        str_t spans = STR_INIT, record = STR_INIT;
+        put_note (self, "ana", bad, 1, "remember one\nremember two");
+        chunk_span_add (&spans, (chunk_span_t){ 0, 8, 1 }); /* one chunk, where the document says two */
+        content_segment_t fewer = { .row = 1000, .spans = str_span (&spans) };
+        codec_encode (&content_segment_shape, &fewer, &record);
+        damage_with (self, families[i], "ana", bad,
+                     families[i] == CONTENT_SEGMENTS ? str_span (&record) : SPAN_LIT ("\1"));
+        for (int mode = SEARCH_HYBRID; mode <= SEARCH_VECTOR; mode++) {
+            hits_t hits = search_for (self, "ana", "remember", (search_mode_t)mode);
+            assert_int_equal (hits.count, 1);
+            assert_string_equal (hits.items[0].text, "remember the whole");
+        }
+        chunks_of (self, "ana", bad, 0, 10, &code);
+        assert_int_equal (code, ERR_CORRUPT);
+        str_free (&spans);
+        str_free (&record);
+    }
+}
+
 static void a_damaged_segment_keeps_nothing_else_out_of_a_new_index (void **state)
 {
     fixture_t *self = *state;
@@ -457,6 +484,7 @@ int main (void)
         TEST (garbage_is_removed_after_a_restart_too),
         TEST (what_is_damaged_can_be_deleted_and_keeps_nothing_else_from_being_tidied),
         TEST (damaged_vectors_hide_nothing_else),
+        TEST (what_is_damaged_is_missing_in_a_search_and_told_who_asks_for_it),
         TEST (a_damaged_segment_keeps_nothing_else_out_of_a_new_index),
         TEST (what_a_newer_version_wrote_is_not_tidied_and_keeps_nothing_from_it),
         TEST (a_removal_that_reached_only_the_index_is_made_once),

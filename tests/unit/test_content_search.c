@@ -201,6 +201,13 @@ static void what_is_in_processing_takes_no_place_and_no_score (void **state)
         assert_true (uuid_eq (hits.items[0].document, note));
     }
     assert_true (search_for (self, "ana", "honey", SEARCH_HYBRID).items[0].score > 0.99 * alone);
+
+    put_commit (self, "ana", book, 1, 30);
+    assert_true (uuid_eq (search_for (self, "ana", "honey", SEARCH_VECTOR).items[0].document, book));
+    apply_job (self, job_plain (JOB_DROP_DOCUMENT, "ana", book, 0)); /* in memory until it is tidied */
+    hits_t hits = search_for (self, "ana", "honey", SEARCH_VECTOR);
+    assert_int_equal (hits.count, 1);
+    assert_true (uuid_eq (hits.items[0].document, note));
 }
 
 static void vectors_that_do_not_fit_in_memory_are_found_all_the_same (void **state)
