@@ -181,6 +181,11 @@ static cli_exit_t run_up (const options_t *options)
     log_init ("myelin", level);
     if (parse_workers (options_text (options, "workers"), count, &err) || program_directory (directory, &err))
         goto failed;
+    if (options_text (options, "data") && !*options_text (options, "data")) {
+        code = CLI_USAGE;
+        err_set (&err, ERR_CONFIG, "--data needs the name of a directory, not an empty one");
+        goto failed;
+    }
     if (options_text (options, "data"))
         str_text (&data, options_text (options, "data"));
     else

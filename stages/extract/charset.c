@@ -65,16 +65,40 @@ static bool use (span_t name, charset_t *found)
     return true;
 }
 
-/*  True when every control character is one that texts have. NULs are allowed one in a thousand. */
+/*  Valid but for a character cut off at the end of what we look at, and a few that were damaged. */
+static bool is_utf8 (span_t bytes)
+{
+    size_t size = bytes.size, good = 0, bad = 0;
+    if (utf8_is_valid (bytes))
+        return true;
+    for (size_t back = 1; back <= 3 && back <= bytes.size; back++)
+        if ((unsigned char)bytes.data[size - back] >= 0xc0) {
+            bytes.size -= back;
+            break;
+        }
+    for (size_t at = 0; at < bytes.size;) {
+        size_t width = utf8_width (span (bytes.data + at, bytes.size - at));
+        good += width > 1;
+        bad += !width;
+        at += width ? width : 1;
+    }
+    return good > bad * 10;
+}
+
+/*  True when every control character is one that texts have. NULs are allowed one in a thousand; up to a quarter of it
+ * in what is UTF-8 without them (a text whose units are wider than a byte has more, or is not), and any number at the
+ * end (a log after a power cut). */
 static bool looks_like_text (span_t bytes)
 {
     size_t odd = 0, nul = 0;
+    while (bytes.size && !bytes.data[bytes.size - 1])
+        bytes.size--;
     for (size_t i = 0; i < bytes.size; i++) {
         unsigned char c = (unsigned char)bytes.data[i];
         nul += c == 0;
         odd += c < 0x20 && !strchr ("\b\t\n\v\f\r\x1a\x1b", c);
     }
-    return nul <= bytes.size / 1000 && odd <= bytes.size / 100;
+    return odd <= bytes.size / 100 && (nul <= bytes.size / 1000 || (nul <= bytes.size / 4 && is_utf8 (bytes)));
 }
 
 /*  True when `bytes` read as units of `width` make a text: no unassigned character, mostly letters. */
@@ -118,26 +142,6 @@ static bool find_shape (span_t bytes, charset_t *found)
         if (has_shape (bytes, shapes[i].width, shapes[i].big))
             return use (span_str (shapes[i].name), found);
     return false;
-}
-
-/*  Valid but for a character cut off at the end of what we look at, and a few that were damaged. */
-static bool is_utf8 (span_t bytes)
-{
-    size_t size = bytes.size, good = 0, bad = 0;
-    if (utf8_is_valid (bytes))
-        return true;
-    for (size_t back = 1; back <= 3 && back <= bytes.size; back++)
-        if ((unsigned char)bytes.data[size - back] >= 0xc0) {
-            bytes.size -= back;
-            break;
-        }
-    for (size_t at = 0; at < bytes.size;) {
-        size_t width = utf8_width (span (bytes.data + at, bytes.size - at));
-        good += width > 1;
-        bad += !width;
-        at += width ? width : 1;
-    }
-    return good > bad * 10;
 }
 
 /*  EBCDIC has its blank where ASCII has '@', and nothing where ASCII has its blank. */

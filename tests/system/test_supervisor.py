@@ -161,7 +161,7 @@ def test_port_in_use_is_said_once_and_ends_with_exit_code_1():
 def test_wrong_options_are_refused_with_exit_code_2():
     for arguments, said in ((["--htpp", "x"], "--http"), (["--workers", "extract=x"], "extract=2"),
                             (["--workers", "storage=2"], "one storage"), (["--log-level", "loud"], "debug"),
-                            (["now"], "now")):
+                            (["now"], "now"), (["--data", ""], "--data needs")):
         refused = up(*arguments)
         assert refused.returncode == 2 and said in refused.stderr, (arguments, refused.stderr)
 

@@ -37,6 +37,13 @@ static const charset_case_t charset_cases[] = {
     { "ISO-2022-JP", SPAN_LIT ("\x1b$B$3$l$OF|K\\8l$G$9\x1b(B."), "",
       "\xe3\x81\x93\xe3\x82\x8c\xe3\x81\xaf\xe6\x97\xa5\xe6"
       "\x9c\xac\xe8\xaa\x9e\xe3\x81\xa7\xe3\x81\x99." },
+    { "ASCII with a NUL", SPAN_LIT ("alpha\0beta gamma ascii text with one nul in it"), "",
+      "alpha beta gamma ascii text with one nul in it" },
+    { "ASCII with NULs as separators", SPAN_LIT ("one\0two\0three\0four\0"), "", "one two three four " },
+    { "ASCII with more NULs at its end than text", SPAN_LIT ("a line\n\0\0\0\0\0\0\0\0\0\0\0\0\0"), "",
+      "a line\n             " },
+    { "UTF-16BE Han, bare", SPAN_LIT ("\x4e\x2d\x65\x87\x00\x20\x6c\x49\x5b\x57\x00\x20\x8b\xed\x8a\x00"), "",
+      "\xe4\xb8\xad\xe6\x96\x87 \xe6\xb1\x89\xe5\xad\x97 \xe8\xaf\xad\xe8\xa8\x80" },
     { "binary", SPAN_LIT ("\x00\x01\x02\x03\x04\x05\x06\x07\x00\x10\xff\xfe\x80"), "", NULL },
     { "empty", SPAN_LIT (""), "", "" },
 };
