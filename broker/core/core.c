@@ -58,6 +58,8 @@ user_t *core_user (core_t *self, span_t name)
 
 void core_charge (core_t *self, user_t *user, uint64_t cost_us)
 {
+    if (BUG (NO_CHARGE))
+        return;
     uint64_t now_us = self->now * 1000;
     uint64_t clock = (user->clock_us > now_us ? user->clock_us : now_us) + cost_us;
     user->clock_us = clock < now_us + DEBT_MAX_US ? clock : now_us + DEBT_MAX_US;

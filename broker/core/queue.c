@@ -1,4 +1,5 @@
 #include "broker/core/queue.h"
+#include "broker/core/bugs.h"
 
 #include <stddef.h>
 
@@ -56,7 +57,7 @@ user_queue_t *queue_next (const queue_t *self)
 ready_node_t *queue_next_of (const user_queue_t *user)
 {
     ready_node_t *next = ready_first (&user->classes[best_class (user)]);
-    if ((user->taken + 1) % OLDEST_EVERY || user->classes[CLASS_IN_HAND].root)
+    if ((user->taken + 1) % OLDEST_EVERY || user->classes[CLASS_IN_HAND].root || BUG (NO_AGEING))
         return next;
     for (unsigned class = CLASS_FRONT; class < CLASS_COUNT; class ++) {
         ready_node_t *first = ready_first (&user->classes[class]);
@@ -68,7 +69,8 @@ ready_node_t *queue_next_of (const user_queue_t *user)
 
 void queue_taken (user_queue_t *user)
 {
-    user->taken++;
+    /* What is in hand does not count: the oldest would miss its turn whenever the eighth is one of those. */
+    user->taken += !user->classes[CLASS_IN_HAND].root;
 }
 
 uint32_t queue_position (const user_queue_t *user, const ready_node_t *node, unsigned class)

@@ -2,10 +2,12 @@
  *
  *  Between users by fair share: every user has a clock, which cost moves forward: the CPU time of its jobs, the bytes
  * of its documents. Who has used the least lately is next. A step of priority is worth a second on that clock, and the
- *  clock of who has used nothing stands still: so a low priority waits nine seconds at most for other users.
+ *  clock of who has used nothing stands still: so a low priority waits nine seconds at most for other users (twenty
+ * when it owes, and the others were moved to the front).
  *
  *  Within a user by priority, then age; but every OLDEST_EVERY-th unit is the oldest, whatever its priority: one that
- *  has n older ones before it is taken after at most (n + 1) × OLDEST_EVERY of its user's units.
+ *  has n older ones before it is taken after at most (n + 1) × OLDEST_EVERY of its user's units; those in hand, which
+ * go first, are not counted.
  */
 #ifndef BROKER_CORE_QUEUE_H
 #define BROKER_CORE_QUEUE_H
@@ -16,9 +18,8 @@
 
 #define PRIORITY_US  1000000u
 #define OLDEST_EVERY 8u
-#define DEBT_MAX_US                                                                                                    \
-    10000000u /* what a user may be behind others at most, however long it had everything for itself                   \
-               */
+/*  What a user may be behind others at most, however long it had everything for itself. */
+#define DEBT_MAX_US 10000000u
 
 /*  Classes of units, best first. */
 #define CLASS_IN_HAND 0u /* goes before everything: others wait for it */
@@ -35,7 +36,7 @@ typedef struct {
 typedef struct {
     ready_node_t node; /* in the stage's turns; first member */
     ready_t classes[CLASS_COUNT];
-    uint32_t count, taken;
+    uint32_t count, taken; /* taken: of those that were not in hand */
 } user_queue_t;
 
 static inline unsigned queue_class (unsigned priority)

@@ -246,7 +246,8 @@ void clients_submit (void)
 {
     if (sim.task_count == TASKS_MAX)
         return;
-    uint32_t user = dice_below (&sim.dice, USERS);
+    bool urgent = sim.rush && !dice_one_in (&sim.dice, 8);
+    uint32_t user = urgent ? 0 : dice_below (&sim.dice, USERS);
     uint32_t content = 1 + (dice_one_in (&sim.dice, 6) ? dice_below (&sim.dice, 50) : dice_below (&sim.dice, 1u << 30));
     char text[16];
     snprintf (text, sizeof text, "%u", content);
@@ -258,7 +259,7 @@ void clients_submit (void)
                           .filename = SPAN_LIT ("note.txt"),
                           .bytes = strlen (text),
                           .hash = span (hash.bytes, HASH_SIZE),
-                          .priority = (uint8_t)(1 + dice_below (&sim.dice, 10)) };
+                          .priority = urgent ? 10 : (uint8_t)(1 + dice_below (&sim.dice, 10)) };
     sim.tasks[sim.task_count++] =
         (task_t){ .id = msg.task, .document = msg.document, .user = user, .content = content };
     send_question (&(wire_msg_t){ .kind = WIRE_KIND_SUBMIT, .submit = msg },

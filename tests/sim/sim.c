@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/options.h"
 #include "broker/core/bugs.h"
+#include "tests/sim/waits.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
@@ -19,8 +20,6 @@
 #include <stdlib.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-#define SETTLE_EVERY 4000u /* steps: then all misfortune stops until all work has ended */
 
 static const option_t table[] = {
     { "seed", OPTION_NUMBER, "1", "N", "the same seed, the same run" },
@@ -37,6 +36,7 @@ core_bug_t core_bug;
 #endif
 
 sim_t sim;
+static waits_t *waits;
 const char *const user_names[USERS] = { "ann", "bob", "local" };
 const char *const status_names[STATUSES] = { "?", "pending", "processing", "completed", "failed", "cancelled" };
 
@@ -153,6 +153,7 @@ static void crash (bool power)
     if (sim.trace)
         fprintf (stderr, "%" PRIu64 " crash%s\n", sim.step, power ? ", power lost" : "");
     core_destroy (&sim.core);
+    waits_forget (waits);
     kv_memory_crash (sim.kv, power);
     hands_broker_died (sim.hands);
     sim.crashes++;
@@ -201,7 +202,10 @@ void turn (void)
         crash (dice_one_in (&sim.dice, 2)); /* before the commit */
         return;
     }
+    waits_before (waits, sim.core);
     core_dispatch (sim.core);
+    if (!waits_after (waits, sim.core))
+        broken ("a bound of waiting is broken");
     if (unlucky && dice_one_in (&sim.dice, 3))
         kv_memory_fail_next_commit (sim.kv);
     if (core_commit (sim.core, &err) == -1) {
@@ -281,10 +285,12 @@ static void step (void)
     else if (what < 75)
         turn ();
     else if (what < 84)
-        pass (1 + dice_below (&sim.dice, 40));
-    else if (what < 90)
+        pass (1 + dice_below (&sim.dice, sim.rush ? 400 : 40));
+    else if (what < 90) {
         clients_submit ();
-    else if (what < 94)
+        if (sim.rush)
+            clients_submit ();
+    } else if (what < 94)
         clients_meddle (ASK_GET);
     else if (what < 98)
         clients_meddle ((ask_t)(ASK_CANCEL + dice_below (&sim.dice, ASK_RETRY)));
@@ -303,18 +309,23 @@ static void run (uint64_t seed, uint64_t steps, uint64_t trace_from)
     sim.letters = calloc (LETTERS_MAX, sizeof *sim.letters);
     sim.kv = kv_memory_new (FAMILY_COUNT);
     sim.depot = depot_new ();
+    waits = waits_new ();
     sim.hands = hands_new (&sim.dice, sim.depot, post, NULL);
     open_core ();
     hire_all ();
     for (sim.step = 1; sim.step <= steps; sim.step++) {
         step ();
-        if (sim.step % SETTLE_EVERY == 0 || sim.step == steps)
+        if (sim.step % SETTLE_EVERY == 0 || sim.step == steps) {
             check_settled ();
+            sim.rush = dice_one_in (&sim.dice, 3);
+        }
     }
     printf ("seed %" PRIu64 ": %" PRIu64 " steps, %" PRIu64 " turns, %" PRIu64 " crashes (%" PRIu64
             " without power), %" PRIu64 " events, %" PRIu64 " workers killed for standing still, %" PRIu64
             " tasks ended, %" PRIu64 " results checked\n",
             seed, steps, sim.turns, sim.crashes, sim.cuts, sim.events, sim.killed, sim.ended, sim.results_checked);
+    waits_print (waits);
+    waits_destroy (&waits);
     hands_destroy (&sim.hands);
     core_destroy (&sim.core);
     kv_destroy (&sim.kv);

@@ -72,6 +72,7 @@ typedef struct {
     uint64_t seq[USERS];
     bool seq_loose[USERS]; /* events may have been lost with a broker that died */
     bool disk_full, calm;
+    bool rush;     /* one user submits much, all of it urgent, and there is time for it */
     uint64_t busy; /* as the last look at the queue had it */
     uint64_t trace;
     uint64_t crashes, cuts, killed, events, ended, results_checked;

@@ -141,6 +141,32 @@ static void a_low_priority_of_the_same_user_is_taken_in_its_turn (void **state)
     world_stop (&world);
 }
 
+/*  A unit in hand comes whenever it is the oldest's turn: that turn is kept for it. */
+static void what_is_in_hand_does_not_use_up_the_turns_of_the_oldest (void **state)
+{
+    enum { UNITS = 4 * OLDEST_EVERY };
+    queue_t queue = { 0 };
+    user_queue_t user = { 0 };
+    ready_node_t low = { 0 }, units[UNITS] = { 0 }, in_hand = { 0 };
+    (void)state;
+    queue_add (&queue, &user, 0, 1, &low, queue_class (1), 1);
+    for (unsigned i = 0; i < UNITS; i++)
+        queue_add (&queue, &user, 0, 1, &units[i], queue_class (10), 2 + i);
+    unsigned before = 0;
+    for (unsigned i = 1;; i++) {
+        if (i % OLDEST_EVERY == 0)
+            queue_add (&queue, &user, 0, 1, &in_hand, CLASS_IN_HAND, 0);
+        assert_ptr_equal (queue_next (&queue), &user);
+        ready_node_t *next = queue_next_of (&user);
+        queue_taken (&user);
+        if (next == &low)
+            break;
+        queue_remove (&queue, &user, 0, 1, next, next == &in_hand ? CLASS_IN_HAND : queue_class (10));
+        before += next != &in_hand;
+        assert_true (before < OLDEST_EVERY);
+    }
+}
+
 static void a_user_is_never_further_behind_than_the_bound (void **state)
 {
     world_t world;
@@ -239,6 +265,7 @@ int main (void)
         cmocka_unit_test (users_share_by_cost_not_by_count),
         cmocka_unit_test (a_low_priority_waits_for_others_nine_seconds_at_most),
         cmocka_unit_test (a_low_priority_of_the_same_user_is_taken_in_its_turn),
+        cmocka_unit_test (what_is_in_hand_does_not_use_up_the_turns_of_the_oldest),
         cmocka_unit_test (a_user_is_never_further_behind_than_the_bound),
         cmocka_unit_test (a_task_that_somebody_watches_is_worth_more),
         cmocka_unit_test (a_task_says_why_it_waits),
