@@ -22,6 +22,7 @@ typedef struct {
     uint64_t clock_us, since_ms; /* it stands still since then: has units that wait, none is taken, nothing charged */
     bool stands, seen;
     uint32_t taken;             /* in this dispatch */
+    uint64_t older, entered;    /* counted on the way through its waiters: all; those that were not there before */
     uint32_t passed[USERS_MAX]; /* by each of the others, after it had stood for STAND_MS */
 } stander_t;
 
@@ -133,17 +134,17 @@ static list_t who_waits (const core_t *core)
 void waits_before (waits_t *self, const core_t *core)
 {
     list_t now = who_waits (core);
-    for (size_t i = 0; i < now.count; i++) {
+    for (size_t i = 0; i < self->user_count; i++)
+        self->users[i].older = self->users[i].entered = 0;
+    for (size_t i = 0; i < now.count; i++) { /* the oldest first */
         waiter_t *waiter = &now.waiters[i];
-        uint64_t older = 0, entered = 0;
+        stander_t *user = stander_of (self, waiter->user);
         const waiter_t *before = old_waiter (self->waiters, self->count, waiter->order);
-        for (size_t k = 0; k < i; k++)
-            if (now.waiters[k].user == waiter->user) {
-                older++;
-                entered += !old_waiter (self->waiters, self->count, now.waiters[k].order);
-            }
-        waiter->allowed = before ? before->allowed + entered * OLDEST_EVERY : (older + 1) * OLDEST_EVERY;
-        waiter->left = before ? before->left + (int64_t)(entered * OLDEST_EVERY) : (int64_t)waiter->allowed;
+        uint64_t more = OLDEST_EVERY * user->entered;
+        waiter->allowed = before ? before->allowed + more : OLDEST_EVERY * (user->older + 1);
+        waiter->left = before ? before->left + (int64_t)more : (int64_t)waiter->allowed;
+        user->older++;
+        user->entered += !before;
         self->waited += !before;
     }
     free (self->waiters);
