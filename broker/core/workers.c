@@ -148,9 +148,12 @@ void workers_check (core_t *self)
     run_t *later;
     for (run_t *run = self->runs; run && self->config.task_ms; run = later) {
         later = run->next_run;
-        if (self->now >= run->began_ms + self->config.task_ms && !run->task->committing)
-            task_fail (self, run->task, span_str (err_name (ERR_TIMEOUT)),
-                       SPAN_LIT ("It took longer than a task may take; --task-timeout says how long that is."));
+        if (self->now < run->began_ms + self->config.task_ms || run->task->committing)
+            continue;
+        char message[96];
+        snprintf (message, sizeof message, "It took longer than the %.10g s that a task may take (--task-timeout).",
+                  (double)self->config.task_ms / 1000);
+        task_fail (self, run->task, span_str (err_name (ERR_TIMEOUT)), span_str (message));
     }
 }
 
