@@ -29,6 +29,12 @@ void gateway_saw_event (void *owner, const feed_event_t *event)
     waits_event (self->waits, event);
 }
 
+void gateway_count (gateway_t *self, transport_t transport, int status)
+{
+    int class = status / 100;
+    self->answered[transport][class < STATUS_CLASSES ? class : 0]++;
+}
+
 static int check_data_dir (const char *path, err_t *err)
 {
     struct stat info;
@@ -52,6 +58,7 @@ gateway_t *gateway_new (const gateway_config_t *config, err_t *err)
         abort ();
     self->config = *config;
     self->user = SPAN_LIT (IMPLICIT_USER);
+    self->began_ms = clock_mono_ms ();
     self->waits = waits_new (self);
     if (check_data_dir (config->data_dir, err) == -1)
         goto fail;

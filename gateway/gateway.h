@@ -22,6 +22,15 @@ typedef struct {
     uint64_t disk_reserve_bytes; /* with less free, no document is written */
 } gateway_config_t;
 
+#define TRANSPORTS(X) X (HTTP, "http") X (ZMQ, "zmq")
+typedef enum {
+#define TRANSPORT_ENUM(sym, name) TRANSPORT_##sym,
+    TRANSPORTS (TRANSPORT_ENUM)
+#undef TRANSPORT_ENUM
+        TRANSPORT_COUNT
+} transport_t;
+#define STATUS_CLASSES 6 /* by the first digit of the status */
+
 struct gateway {
     gateway_config_t config;
     span_t user; /* the one implicit user of a loopback listener */
@@ -33,6 +42,8 @@ struct gateway {
     saver_t *saver;
     http_t *http;
     zmq_front_t *front;
+    uint64_t began_ms;
+    uint64_t answered[TRANSPORT_COUNT][STATUS_CLASSES]; /* requests, for the metrics */
     bool draining;
     uint64_t drain_ms; /* since then */
     uint64_t sweep_ms; /* left-over files are looked for then */
@@ -49,6 +60,9 @@ const char *gateway_req_endpoint (const gateway_t *self);
 
 /*  Serves until `stop_fd` becomes readable; then accepts nothing new, answers what is in hand, and returns. */
 int gateway_run (gateway_t *self, int stop_fd, err_t *err);
+
+/*  An answer leaves. */
+void gateway_count (gateway_t *self, transport_t transport, int status);
 
 /*  Events of the feed wake those who wait for them; the handlers' entry for server-sent events. */
 void gateway_saw_event (void *gateway, const feed_event_t *event);

@@ -85,6 +85,7 @@ static void set_response (exchange_t *self, struct MHD_Response *response, int s
 {
     self->response = response;
     self->status = status;
+    gateway_count (self->request.gateway, TRANSPORT_HTTP, status);
     resume (self);
 }
 

@@ -36,6 +36,7 @@ static const route_t routes[] = {
     { METHOD_GET, API "events", events_stream, BODY_NONE, BIT (TASK), 0, 0 },
     { METHOD_GET, "/livez", health_alive, BODY_NONE, 0, 0, 0 },
     { METHOD_GET, "/readyz", health_ready, BODY_NONE, 0, 0, 0 },
+    { METHOD_GET, "/metrics", metrics, BODY_NONE, 0, 0, 0 },
 };
 
 const route_t *route_at (size_t index)

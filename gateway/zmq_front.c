@@ -149,6 +149,7 @@ static void answer (request_t *request, const reply_t *reply)
             return;
         }
     }
+    gateway_count (request->gateway, TRANSPORT_ZMQ, reply->status);
     if (send_reply (self, reply, bytes) == -1)
         log_write (LOG_DEBUG, "reply_dropped", NULL, "a client is gone or does not read: %s", zmq_strerror (errno));
     buf_unref (&bytes);

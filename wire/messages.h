@@ -167,6 +167,9 @@ typedef enum {
 #define WIRE_QUEUE_STATUS(F, S) WIRE_REQUEST (F, S) F (S, u8, all)
 #define WIRE_HEALTH(F, S)       WIRE_REQUEST (F, S) /* → {"epoch","workers":{stage:n},"draining"}; storage: {} */
 
+/*  → every counter and gauge of the broker as one JSON object, and its workers by process (broker/core/metrics.c) */
+#define WIRE_METRICS(F, S) WIRE_REQUEST (F, S)
+
 /*  --- queries: gateway DEALER → storage ROUTER --- */
 #define WIRE_SEARCH(F, S)                                                                                              \
     WIRE_REQUEST (F, S)                                                                                                \
@@ -214,7 +217,8 @@ typedef enum { SEARCH_HYBRID, SEARCH_TEXT, SEARCH_VECTOR } search_mode_t;
     X (HEALTH, health)                                                                                                 \
     X (SEARCH, search)                                                                                                 \
     X (CHUNKS, chunks)                                                                                                 \
-    X (REPLY, reply)
+    X (REPLY, reply)                                                                                                   \
+    X (METRICS, metrics)
 
 typedef enum {
     WIRE_NONE, /* no message has kind 0 */

@@ -288,6 +288,7 @@ core_t *core_new (const core_config_t *config, kv_t *kv, uint64_t mono_ms, uint6
     core_begin (self, mono_ms, wall_ms);
     self->check_at = mono_ms + config->beat_ms;
     self->rate_at = mono_ms + RATE_MS;
+    self->began_ms = mono_ms;
     if (load_meta (self, err) == -1 || load_users (self, err) == -1 || task_load_all (self, err) == -1 ||
         purge_load_all (self, err) == -1 || load_unlinks (self, err) == -1)
         core_destroy (&self);

@@ -127,22 +127,9 @@ void json_result (str_t *out, uuid_t id, const record_task_t *view)
 
 void json_queue (core_t *self, str_t *out, const user_t *user)
 {
-    user_t sum = { .pending = 0 };
+    user_t sum;
     if (!user) {
-        user_t *each;
-        for (size_t at = 0; (each = map_next (&self->users, &at));) {
-            sum.pending += each->pending;
-            sum.processing += each->processing;
-            sum.record.completed += each->record.completed;
-            sum.record.failed += each->record.failed;
-            sum.record.cancelled += each->record.cancelled;
-            sum.record.processing_ms += each->record.processing_ms;
-            for (int i = 0; i < STAGE_COUNT; i++) {
-                sum.ready[i] += each->ready[i];
-                sum.running[i] += each->running[i];
-                sum.done_per_second[i] += each->done_per_second[i];
-            }
-        }
+        metrics_sum (self, &sum);
         user = &sum;
     }
     const record_user_t *r = &user->record;

@@ -202,6 +202,14 @@ static void on_health (core_t *self, const asker_t *asker, const frames_t *in)
     (void)in;
 }
 
+static void on_metrics (core_t *self, const asker_t *asker, const frames_t *in)
+{
+    str_t body = STR_INIT;
+    metrics_json (self, &body);
+    ask_answer (self, asker, 200, SPAN_EMPTY, &body);
+    (void)in;
+}
+
 static handler_fn *const handlers[WIRE_KIND_COUNT] = {
     [WIRE_KIND_SUBMIT] = documents_submit,
     [WIRE_KIND_DOCUMENT_GET] = documents_get,
@@ -216,6 +224,7 @@ static handler_fn *const handlers[WIRE_KIND_COUNT] = {
     [WIRE_KIND_QUARANTINE_RETRY] = quarantine_retry,
     [WIRE_KIND_QUEUE_STATUS] = on_queue_status,
     [WIRE_KIND_HEALTH] = on_health,
+    [WIRE_KIND_METRICS] = on_metrics,
 };
 
 int requests_input (core_t *self, const frames_t *in, err_t *err)

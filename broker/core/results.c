@@ -62,6 +62,7 @@ void job_failed (core_t *self, job_t *job, span_t code, span_t message, bool los
                                .attempt = job->number },
                "%.*s: %.*s", SPAN_ARG (code), SPAN_ARG (message));
     job_free (self, job);
+    self->counters[stage].failed += !lost;
 
     /* A storage in trouble is never the document's fault: what was extracted waits until it is well again. */
     bool blameless = stage == STAGE_STORAGE && (lost || class == ERR_RETRY);
@@ -71,6 +72,7 @@ void job_failed (core_t *self, job_t *job, span_t code, span_t message, bool los
     else if (unit->tries < UINT8_MAX)
         unit->tries++;
     if (retry && (lost || blameless || unit->tries < self->config.tries_max)) {
+        self->retried_jobs++;
         if (lost)
             unit_ready (self, unit);
         else
@@ -197,6 +199,7 @@ int results_input (core_t *self, core_worker_t *worker, const frames_t *in, err_
         }
         return 0;
     }
+    self->counters[job->unit->stage].cost_us += result->cost_us;
     if (job->task) {
         if (job->task->run)
             job->task->run->cost_us += result->cost_us;
@@ -213,8 +216,10 @@ int results_input (core_t *self, core_worker_t *worker, const frames_t *in, err_
         return 0;
     }
     user_t *user = unit_user (job->unit);
-    if (result->outcome == RESULT_DONE)
+    if (result->outcome == RESULT_DONE) {
         user->done[job->unit->stage]++;
+        self->counters[job->unit->stage].done++;
+    }
     switch ((unit_kind_t)job->unit->kind) {
     case UNIT_EXTRACT:
         if (extract_result (self, job, result, columns, err) == 0)

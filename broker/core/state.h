@@ -50,6 +50,13 @@ typedef struct user {
     double done_per_second[STAGE_COUNT];
 } user_t;
 
+/*  What happened at a stage since the broker started. */
+typedef struct {
+    uint64_t done, failed, lost;        /* jobs that ended well, that ended badly, whose worker vanished */
+    uint64_t cost_us;                   /* what workers say that results took */
+    uint64_t joined, drained, vanished; /* workers */
+} stage_counters_t;
+
 /*  A segment between extract and storage. */
 typedef struct {
     unit_t unit;
@@ -140,6 +147,7 @@ struct core_worker {
     stage_t stage;
     uint32_t slots, held;
     uint64_t held_bytes, seen_ms;
+    uint64_t pid;     /* on its own host */
     uint64_t idle_ms; /* since when its beats say that it has nothing to do; 0: they do not */
     uint64_t void_ms; /* since when they name a job that is not in its hands; 0: they do not */
     job_t *first, *last;
@@ -180,8 +188,10 @@ struct core {
     uint32_t active; /* runs */
     run_t *runs;
     uint64_t memory_bytes;
-    uint64_t stale_results, lost_jobs; /* counters */
-    uint64_t stamp;                    /* events published */
+    uint64_t began_ms;
+    stage_counters_t counters[STAGE_COUNT];
+    uint64_t stale_results, lost_jobs, retried_jobs; /* counters, too */
+    uint64_t stamp;                             /* events published */
     uint64_t check_at, rate_at;
     str_t *topics; /* subscribed prefixes */
     uint32_t *topic_uses;
@@ -312,6 +322,10 @@ void json_task_live (const core_t *self, str_t *out, const task_t *task);
 void json_document (core_t *self, str_t *out, user_t *user, uuid_t id, const record_document_t *document);
 void json_result (str_t *out, uuid_t id, const record_task_t *view);
 void json_queue (core_t *self, str_t *out, const user_t *user); /* NULL: everyone's */
+
+/*  metrics.c: what is counted */
+void metrics_sum (const core_t *self, user_t *sum); /* the counts of all users; `sum` is zeroed but for them */
+void metrics_json (const core_t *self, str_t *out);
 
 /*  requests.c, asking.c, quarantine.c, listing.c: what gateways ask */
 int requests_input (core_t *self, const frames_t *in, err_t *err);

@@ -5,6 +5,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+/*  Why a worker is gone when it was asked to go. */
+static const char worker_drained[] = "it was drained";
+
 static core_worker_t *worker_find (core_t *self, uuid_t id)
 {
     for (core_worker_t *worker = self->workers; worker; worker = worker->next)
@@ -21,6 +24,8 @@ static core_worker_t *worker_add (core_t *self, const wire_hello_t *hello)
     worker->id = hello->worker;
     worker->stage = (stage_t)hello->stage;
     worker->slots = hello->slots ? hello->slots : 1;
+    worker->pid = hello->pid;
+    self->counters[worker->stage].joined++;
     char text[UUID_TEXT];
     uuid_text (hello->worker, text);
     snprintf (worker->name, sizeof worker->name, "%.8s", text + 28); /* the random end: UUIDv7s start alike */
@@ -43,7 +48,10 @@ static core_worker_t *worker_add (core_t *self, const wire_hello_t *hello)
 
 void workers_gone (core_t *self, core_worker_t *worker, const char *why)
 {
-    log_write (LOG_WARN, "worker_gone", &(log_where_t){ .stage = stage_name (worker->stage) },
+    stage_counters_t *counters = &self->counters[worker->stage];
+    bool drained = why == worker_drained;
+    ++*(drained ? &counters->drained : &counters->vanished);
+    log_write (drained ? LOG_INFO : LOG_WARN, "worker_gone", &(log_where_t){ .stage = stage_name (worker->stage) },
                "worker %s of %s is gone (%s); %u jobs go back", worker->name, stage_name (worker->stage), why,
                worker->held);
     core_worker_t **at = &self->workers;
@@ -52,6 +60,7 @@ void workers_gone (core_t *self, core_worker_t *worker, const char *why)
     *at = worker->next;
     while (worker->first) {
         self->lost_jobs++;
+        counters->lost++;
         /* Only the oldest can have been running, and is to blame: but an extract worker has several in hand. */
         job_t *job = worker->last;
         if (job == worker->first || worker->stage == STAGE_EXTRACT)
@@ -177,7 +186,7 @@ int workers_input (core_t *self, const frames_t *in, err_t *err)
             job_free (self, worker->last);
             unit_ready (self, unit);
         }
-        workers_gone (self, worker, "it was drained");
+        workers_gone (self, worker, worker_drained);
         return 0;
     }
     /* HELLO and BEAT start with the same fields; a beat of someone unknown means that this broker is new. */

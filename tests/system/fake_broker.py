@@ -10,7 +10,7 @@ import zmq
 
 KINDS = ("none hello beat bye result welcome job ack cancel drain submit document_get document_blob document_delete "
          "document_list task_create task_get task_list task_update task_delete task_process task_result task_events "
-         "quarantine_retry queue_status health search chunks reply").split()
+         "quarantine_retry queue_status health search chunks reply metrics").split()
 
 REQUEST = [("req", "u64"), ("user", "span")]
 IDEM = [("idem_key", "span"), ("idem_hash", "span")]
@@ -37,6 +37,7 @@ FIELDS = {
     "quarantine_retry": REQUEST + TASK + DOCUMENT + [("error_codes", "span")] + IDEM,
     "queue_status": REQUEST + [("all", "u8")],
     "health": REQUEST,
+    "metrics": REQUEST,
     "search": REQUEST + [("query", "span"), ("limit", "u32"), ("mode", "u8"), ("document", "uuid")],
     "chunks": REQUEST + DOCUMENT + [("limit", "u32"), ("cursor", "u64")],
     "reply": [("req", "u64"), ("status", "u32"), ("code", "span"), ("detail", "span"), ("path", "span"),
@@ -245,6 +246,9 @@ class FakeBroker:
 
     def health(self, values, payload):
         return self.ok({"epoch": 1, "workers": {}, "draining": False})
+
+    def metrics(self, values, payload):
+        return self.ok({"epoch": 1, "tasks": {}, "stages": {}})
 
     def search(self, values, payload):
         return self.ok({"hits": [], "took_ms": 1, "query": values["query"].decode(), "limit": values["limit"],
