@@ -105,7 +105,9 @@ void scan_rows (const scan_query_t *query, const int8_t *high, const float *scal
     scan_dot_fn *dot = scan_dot ();
     float scale = query->scale * 65536.0f; /* both sides' bytes count 256 */
     for (uint32_t i = 0; i < count; i++) {
-        float score = (float)dot (query->high, high + (size_t)i * query->dims, query->dims) * scales[i] * scale;
+        float row_scale; /* whoever writes may blank the row out meanwhile */
+        __atomic_load (&scales[i], &row_scale, __ATOMIC_RELAXED);
+        float score = (float)dot (query->high, high + (size_t)i * query->dims, query->dims) * row_scale * scale;
         if (score >= top_floor (top))
             top_push (top, rows[i], score);
     }

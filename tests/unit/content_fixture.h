@@ -29,7 +29,7 @@ typedef struct {
     size_t vector_memory;
     content_t *content;
     content_reader_t *reader;
-    provider_t *provider;
+    provider_t *provider, *asker; /* of documents; of queries, which another thread may make meanwhile */
 } fixture_t;
 
 typedef struct {
@@ -71,7 +71,9 @@ static inline int fixture_setup (void **state)
     assert_non_null (mkdtemp (self->dir));
     self->vector_memory = 8u << 20;
     self->provider = provider_new ("hash", &err);
+    self->asker = provider_new ("hash", &err);
     assert_non_null (self->provider);
+    assert_non_null (self->asker);
     fixture_open (self);
     *state = self;
     return 0;
@@ -87,6 +89,7 @@ static inline int fixture_teardown (void **state)
     fixture_t *self = *state;
     fixture_close (self);
     provider_destroy (&self->provider);
+    provider_destroy (&self->asker);
     nftw (self->dir, fixture_remove_one, 16, FTW_DEPTH | FTW_PHYS);
     free (self);
     return 0;
@@ -228,17 +231,17 @@ static inline hits_t search_in (fixture_t *self, const char *user, const char *t
 {
     hits_t hits = { 0 };
     err_t err = { 0 };
-    float *vector = calloc (provider_dims (self->provider), sizeof *vector);
+    float *vector = calloc (provider_dims (self->asker), sizeof *vector);
     span_t words = span_str (text);
-    assert_int_equal (provider_embed (self->provider, &words, 1, vector, &err), 0);
+    assert_int_equal (provider_embed (self->asker, &words, 1, vector, &err), 0);
     content_query_t query = { .user = span_str (user),
                               .text = words,
                               .limit = limit,
                               .mode = mode,
                               .document = document,
                               .vector = vector,
-                              .dims = provider_dims (self->provider),
-                              .model = provider_model (self->provider) };
+                              .dims = provider_dims (self->asker),
+                              .model = provider_model (self->asker) };
     if (content_search (self->reader, &query, keep_hit, &hits, &err) < 0)
         fail_msg ("%s", err.message);
     free (vector);
