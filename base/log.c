@@ -61,3 +61,11 @@ void log_write (log_level_t level, const char *event, const log_where_t *where, 
     (void)written;
     str_free (&line);
 }
+
+int log_failed (const char *event, const err_t *err)
+{
+    log_write (LOG_ERROR, event, NULL, "%s", err->message);
+    printf ("failed %s\n", err->message);
+    fflush (stdout);
+    return err_exit (err);
+}

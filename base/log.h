@@ -7,6 +7,7 @@
 #ifndef BASE_LOG_H
 #define BASE_LOG_H
 
+#include "base/err.h"
 #include "base/uuid.h"
 
 typedef enum { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR } log_level_t;
@@ -27,5 +28,9 @@ int log_level_parse (const char *name, log_level_t *level);
 
 void log_write (log_level_t level, const char *event, const log_where_t *where, const char *format, ...)
     __attribute__ ((format (printf, 4, 5)));
+
+/*  The last word of a program that cannot go on: logs the error, and says `failed REASON` in a line on stdout, for a
+ *  supervisor to repeat. Returns what the program is to end with, as err_exit. */
+int log_failed (const char *event, const err_t *err);
 
 #endif

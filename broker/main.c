@@ -109,19 +109,15 @@ int main (int argc, char **argv)
     err_t err = { 0 };
     log_init ("myelin-broker", LOG_INFO);
     options_t *options = options_new (table, argc, argv, &err);
-    if (!options) {
-        log_write (LOG_ERROR, "usage", NULL, "%s", err.message);
-        return err_exit (&err);
-    }
+    if (!options)
+        return log_failed ("usage", &err);
     if (options_help_wanted (options)) {
         options_print_help (table, "myelin-broker [OPTIONS]");
         options_destroy (&options);
         return 0;
     }
     prctl (PR_SET_PDEATHSIG, SIGTERM);
-    int rc = run (options, &err);
-    if (rc == -1)
-        log_write (LOG_ERROR, "stopped", NULL, "%s", err.message);
+    int code = run (options, &err) == -1 ? log_failed ("stopped", &err) : 0;
     options_destroy (&options);
-    return rc == -1 ? err_exit (&err) : 0;
+    return code;
 }

@@ -42,6 +42,7 @@ void child_free (child_t *self)
         free (self->args[i]);
     str_free (&self->out);
     str_free (&self->line);
+    str_free (&self->why);
 }
 
 void child_arg (child_t *self, const char *option, const char *value)
@@ -96,6 +97,7 @@ int child_start (child_t *self, uint64_t now_ms, err_t *err)
         self->out_fd = -1;
     }
     str_clear (&self->out);
+    str_clear (&self->why);
     self->ready = false;
     self->started_ms = now_ms;
 
@@ -142,9 +144,14 @@ static bool take_line (child_t *self)
     return true;
 }
 
+static bool starts (span_t text, span_t with)
+{
+    return text.size > with.size && memcmp (text.data, with.data, with.size) == 0;
+}
+
 int child_read (child_t *self, span_t *line)
 {
-    for (;;) {
+    while (self->out_fd >= 0) {
         char bytes[LINE_MAX_BYTES];
         ssize_t size = read (self->out_fd, bytes, sizeof bytes);
         if (size > 0 && self->out.size < 16 * LINE_MAX_BYTES) {
@@ -160,10 +167,13 @@ int child_read (child_t *self, span_t *line)
     int found = 0;
     while (!found && take_line (self)) {
         span_t text = str_span (&self->line);
-        if (!self->ready && (span_is (text, "ready") || (text.size > 6 && memcmp (text.data, "ready ", 6) == 0))) {
+        if (!self->ready && (span_is (text, "ready") || starts (text, SPAN_LIT ("ready ")))) {
             self->ready = self->was_ready = true;
             *line = text.size > 6 ? span (text.data + 6, text.size - 6) : SPAN_EMPTY;
             found = 1;
+        } else if (starts (text, SPAN_LIT ("failed "))) {
+            str_clear (&self->why);
+            str_add (&self->why, span (text.data + 7, text.size - 7));
         } else
             log_write (LOG_INFO, "child_output", NULL, "%s: %.*s", self->name, SPAN_ARG (text));
     }

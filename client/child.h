@@ -1,7 +1,8 @@
 /*  child.h: one child process of the supervisor: its command line, its life, and its `ready` line.
  *
  *  A child dies with its parent (PR_SET_PDEATHSIG), is in a process group of its own (Ctrl-C is for the parent to
- *  hand on in order), shares stderr, and has a pipe as stdout, on which it says `ready name=value …` once it serves.
+ *  hand on in order), shares stderr, and has a pipe as stdout, on which it says `ready name=value …` once it serves,
+ *  and `failed REASON` when it cannot go on.
  */
 #ifndef CLIENT_CHILD_H
 #define CLIENT_CHILD_H
@@ -23,6 +24,7 @@ typedef struct {
     int out_fd;     /* its stdout; -1: closed */
     str_t out;      /* what was read and not yet taken as a line */
     str_t line;     /* the last line taken */
+    str_t why;      /* why it could not go on, in its own words; empty: it said nothing */
     int nice;       /* scheduling priority it runs at, as of nice(2) */
     int keep_fd;    /* descriptor the process inherits; -1: none; borrowed */
     bool ready;     /* said so since its last start */
@@ -44,7 +46,7 @@ void child_set_arg (child_t *self, const char *option, const char *value);
 int child_start (child_t *self, uint64_t now_ms, err_t *err);
 
 /*  Reads what is on its stdout. 1 when the `ready` line came now: *line holds what follows the word, borrowed until
- *  the next call. Lines before and after are logged. */
+ *  the next call. `failed REASON` is kept in `why`; other lines are logged. */
 int child_read (child_t *self, span_t *line);
 
 /*  Call when pid_fd is readable: reaps. Returns the status as of waitpid. */

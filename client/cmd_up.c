@@ -24,6 +24,7 @@ static const option_t up_options[] = {
     { "req", OPTION_TEXT, "tcp://127.0.0.1:8751", "ENDPOINT", "ZeroMQ requests" },
     { "pub", OPTION_TEXT, "tcp://127.0.0.1:8752", "ENDPOINT", "ZeroMQ progress feed" },
     { "workers", OPTION_TEXT, WORKERS_DEFAULT, "COUNTS", "processes of each stage" },
+    { "restart-pause", OPTION_NUMBER, "5", "SECONDS", "longest wait before a restart of what keeps dying" },
     { "log-level", OPTION_TEXT, "info", "LEVEL", "debug, info, warn or error" },
     /* handed on to the processes they are for, when given; each program's --help tells its default */
     { "max-upload", OPTION_SIZE, NULL, "BYTES", "largest document that is accepted" },
@@ -203,7 +204,7 @@ static cli_exit_t run_up (const options_t *options)
     str_format (&place.feed, "ipc://%s/feed", place.run.data);
     unsetenv ("MYELIN_CONFIG"); /* was for us; the children would not know our options */
 
-    supervisor = supervisor_new ();
+    supervisor = supervisor_new (options_number (options, "restart-pause") * 1000);
     add_children (supervisor, &place, count);
     code = supervisor_run (supervisor);
     goto out;

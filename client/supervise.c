@@ -14,7 +14,7 @@
 
 #define CHILDREN_MAX     256
 #define RESTART_FIRST_MS 100
-#define RESTART_MAX_MS   5000
+#define CANNOT_START_MS  5000
 #define LIVED_LONG_MS    10000 /* who lived this long starts with a clean record */
 #define KILLED_ANSWER_MS 5000  /* a killed process that does not go is stuck in the kernel */
 #define SAME_REQUEST_MS  1000  /* signals that come together are one request */
@@ -48,8 +48,10 @@ struct supervisor {
     size_t count;
     str_t address[ADDRESS_COUNT];
     int signal_fd;
+    uint64_t pause_max_ms;
     phase_t phase;
     int exit_code;
+    str_t why;            /* STOPPING: what went wrong; empty: we were told to */
     uint64_t stop_ms;     /* STOPPING: since when */
     role_t stopping;      /* STOPPING: the role that is being stopped */
     uint64_t deadline_ms; /* STOPPING: when what is left of it is killed */
@@ -57,11 +59,12 @@ struct supervisor {
     bool hurry;           /* STOPPING: no more patience */
 };
 
-supervisor_t *supervisor_new (void)
+supervisor_t *supervisor_new (uint64_t pause_max_ms)
 {
     supervisor_t *self = calloc (1, sizeof *self);
     assert (self);
     self->signal_fd = -1;
+    self->pause_max_ms = pause_max_ms;
     return self;
 }
 
@@ -74,6 +77,7 @@ void supervisor_destroy (supervisor_t **self_p)
         child_free (&self->children[i]);
     for (size_t i = 0; i < ADDRESS_COUNT; i++)
         str_free (&self->address[i]);
+    str_free (&self->why);
     if (self->signal_fd >= 0)
         close (self->signal_fd);
     free (self);
@@ -95,7 +99,7 @@ static void start (child_t *child, uint64_t now)
     child->restart_ms = 0;
     if (child_start (child, now, &err)) {
         log_write (LOG_ERROR, "child_start", NULL, "%s", err.message);
-        child->restart_ms = now + RESTART_MAX_MS; /* no process or descriptor to be had: later perhaps */
+        child->restart_ms = now + CANNOT_START_MS; /* no process or descriptor to be had: later perhaps */
         return;
     }
     log_write (LOG_DEBUG, "child_started", NULL, "%s runs as process %d", child->name, (int)child->pid);
@@ -218,7 +222,7 @@ static bool advance_stop (supervisor_t *self, uint64_t now)
     return true;
 }
 
-static void plan_restart (child_t *child, uint64_t now)
+static void plan_restart (const supervisor_t *self, child_t *child, uint64_t now)
 {
     if (now - child->started_ms >= LIVED_LONG_MS)
         child->failures = 0;
@@ -226,7 +230,7 @@ static void plan_restart (child_t *child, uint64_t now)
     if (child->failures > 0) {
         unsigned doublings = child->failures < 10 ? child->failures - 1 : 9;
         pause = (uint64_t)RESTART_FIRST_MS << doublings;
-        pause = pause < RESTART_MAX_MS ? pause : RESTART_MAX_MS;
+        pause = pause < self->pause_max_ms ? pause : self->pause_max_ms;
     }
     child->failures++;
     child->restart_ms = now + pause;
@@ -234,6 +238,8 @@ static void plan_restart (child_t *child, uint64_t now)
 
 static void child_ended (supervisor_t *self, child_t *child, uint64_t now)
 {
+    span_t last;
+    child_read (child, &last);
     int status = child_reap (child);
     bool exited = WIFEXITED (status);
     int code = exited ? WEXITSTATUS (status) : WTERMSIG (status);
@@ -242,11 +248,13 @@ static void child_ended (supervisor_t *self, child_t *child, uint64_t now)
     log_write (LOG_WARN, "child_ended", NULL, "%s ended with %s %d", child->name, exited ? "exit code" : "signal",
                code);
     if (exited && !child->was_ready && (code == 2 || (code == 1 && self->phase == STARTING))) {
-        log_write (LOG_ERROR, "start_failed", NULL, "%s could not start; giving up", child->name);
+        str_format (&self->why, "%s could not start: ", child->name);
+        str_add (&self->why, child->why.size ? str_span (&child->why) : SPAN_LIT ("its lines above may say why"));
+        log_write (LOG_ERROR, "start_failed", NULL, "%s", self->why.data);
         begin_stop (self, code, now);
         return;
     }
-    plan_restart (child, now);
+    plan_restart (self, child, now);
 }
 
 static void read_signal (supervisor_t *self, uint64_t now)
@@ -329,6 +337,9 @@ int supervisor_run (supervisor_t *self)
             start (&self->children[i], now);
     while (self->phase != STOPPING || advance_stop (self, clock_mono_ms ()))
         turn (self);
-    log_write (LOG_INFO, "stopped", NULL, "stopped");
+    if (self->why.size)
+        log_write (LOG_ERROR, "stopped", NULL, "stopped: %s", self->why.data);
+    else
+        log_write (LOG_INFO, "stopped", NULL, "stopped");
     return self->exit_code;
 }

@@ -30,7 +30,8 @@ typedef enum {
 
 typedef struct supervisor supervisor_t;
 
-supervisor_t *supervisor_new (void);
+/*  `pause_max_ms`: most time between an end and the next start of what keeps dying. */
+supervisor_t *supervisor_new (uint64_t pause_max_ms);
 void supervisor_destroy (supervisor_t **self_p); /* after supervisor_run, which leaves no child behind */
 
 /*  Adds a child to be started by supervisor_run. The result is borrowed, for adding arguments; only until the next

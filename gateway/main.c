@@ -80,11 +80,10 @@ int main (int argc, char **argv)
     fflush (stdout);
     rc = gateway_run (gateway, stop_fd, &err);
 out:
-    if (rc == -1)
-        log_write (LOG_ERROR, "stopped", NULL, "%s", err.message);
+    int code = rc == -1 ? log_failed ("stopped", &err) : 0;
     gateway_destroy (&gateway);
     options_destroy (&options);
     if (stop_fd != -1)
         close (stop_fd);
-    return rc == -1 ? err_exit (&err) : 0;
+    return code;
 }

@@ -48,8 +48,7 @@ int main (int argc, char **argv)
     chunk_options_t sizes = { number (options, "chunk-tokens"), number (options, "chunk-overlap") };
     if (chunk_options_check (&sizes, &err) == -1 ||
         !(worker = worker_new (context, STAGE_CHUNK, SLOTS, options, &err))) {
-        log_write (LOG_ERROR, "start_failed", NULL, "%s", err.message);
-        rc = err_exit (&err);
+        rc = log_failed ("start_failed", &err);
         goto out;
     }
     worker_run (worker, process, &sizes);

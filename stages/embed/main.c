@@ -32,8 +32,7 @@ int main (int argc, char **argv)
     void *context = zmq_ctx_new ();
     provider_t *provider = provider_new (options_text (options, "provider"), &err);
     if (!provider || !(worker = worker_new (context, STAGE_EMBED, SLOTS, options, &err))) {
-        log_write (LOG_ERROR, "start_failed", NULL, "%s", err.message);
-        rc = err_exit (&err);
+        rc = log_failed ("start_failed", &err);
         goto out;
     }
     worker_run (worker, process, provider);

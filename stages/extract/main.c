@@ -57,13 +57,12 @@ int main (int argc, char **argv)
     extractor = extractor_new (worker, zygote, &limits);
     rc = work (worker, extractor, &err);
 out:
-    if (rc)
-        log_write (LOG_ERROR, "extract_ends", NULL, "%s", err.message);
+    rc = rc ? log_failed ("extract_ends", &err) : 0;
     extractor_destroy (&extractor);
     worker_destroy (&worker);
     if (context)
         zmq_ctx_term (context);
     zygote_destroy (&zygote);
     options_destroy (&options);
-    return rc ? err_exit (&err) : 0;
+    return rc;
 }

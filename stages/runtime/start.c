@@ -31,7 +31,7 @@ options_t *worker_options (const char *program, const option_t *table, const cha
     *exit_code = 2;
     options_t *options = options_new (table, argc, argv, &err);
     if (!options) {
-        log_write (LOG_ERROR, "usage", NULL, "%s", err.message);
+        log_failed ("usage", &err);
         return NULL;
     }
     if (options_help_wanted (options)) {
@@ -42,8 +42,9 @@ options_t *worker_options (const char *program, const option_t *table, const cha
     }
     log_level_t level;
     if (log_level_parse (options_text (options, "log-level"), &level) == -1) {
-        log_write (LOG_ERROR, "usage", NULL, "'%s' is no log level; use debug, info, warn or error",
-                   options_text (options, "log-level"));
+        err_set (&err, ERR_CONFIG, "'%s' is no log level; use debug, info, warn or error",
+                 options_text (options, "log-level"));
+        log_failed ("usage", &err);
         options_destroy (&options);
         return NULL;
     }
@@ -130,7 +131,7 @@ void worker_destroy (worker_t **self_p)
     *self_p = NULL;
     if (!self)
         return;
-    if (self->push && self->epoch) {
+    if (self->push) { /* also when no WELCOME came yet: the broker may have heard the HELLO */
         wire_msg_t msg = { .kind = WIRE_KIND_BYE, .bye = { self->id } };
         err_t err;
         frames_send (self->push, NULL, &msg, NULL, 0, &err); /* a broker that is away has lost us already */

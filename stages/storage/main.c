@@ -51,9 +51,7 @@ int main (int argc, char **argv)
         return rc;
     err_t err;
     void *context = zmq_ctx_new ();
-    rc = run (context, options, &err) ? err_exit (&err) : 0;
-    if (rc)
-        log_write (LOG_ERROR, "storage.failed", NULL, "%s", err.message);
+    rc = run (context, options, &err) ? log_failed ("storage.failed", &err) : 0;
     zmq_ctx_term (context);
     options_destroy (&options);
     return rc;

@@ -67,6 +67,15 @@ def test_sigterm_ends_with_exit_code_0_and_leaves_no_process():
         assert not list((system.data / "run").iterdir())
 
 
+def test_a_clean_stop_warns_of_nothing():
+    with running() as system:
+        assert completes(system, "one note")
+        before = len(list(system.events()))
+        assert system.stop() == 0
+        said = list(system.events())[before:]
+        assert said and not [event for event in said if event["level"] in ("warn", "error")], said
+
+
 def test_ctrl_c_ends_with_exit_code_0():
     with running() as system:
         system.signal(signal.SIGINT)
@@ -155,7 +164,9 @@ def test_port_in_use_is_said_once_and_ends_with_exit_code_1():
             arguments[arguments.index(option) + 1] = value
             refused = up("--data", pathlib.Path(place) / "data", *arguments)
             assert refused.returncode == 1 and not refused.stdout, refused
-            assert value.rsplit(":", 1)[1] in refused.stderr and "in use" in refused.stderr, refused.stderr
+            last = json.loads(refused.stderr.splitlines()[-1])
+            assert last["level"] == "error" and last["event"] == "stopped", last
+            assert value.rsplit(":", 1)[1] in last["message"] and "in use" in last["message"], last
 
 
 def test_wrong_options_are_refused_with_exit_code_2():
@@ -174,8 +185,8 @@ def test_wrong_values_that_only_a_process_knows_to_be_wrong_end_with_exit_code_2
                                     ("--provider", "x", "known: hash"), ("--chunk-tokens", "0", "choose")):
             refused = up("--data", pathlib.Path(place) / "data", *FREE, option, value)
             assert refused.returncode == 2 and said in refused.stderr, (option, refused)
-            for line in refused.stderr.splitlines():
-                json.loads(line)
+            *_, last = [json.loads(line) for line in refused.stderr.splitlines()]
+            assert said in last["message"], (option, last)
 
 
 def test_configuration_file_and_environment():

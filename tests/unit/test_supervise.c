@@ -99,7 +99,7 @@ static void run_supervisor (stage_set_t *self)
         dup2 (null, STDERR_FILENO);
         if (self->ignored)
             signal (self->ignored, SIG_IGN);
-        supervisor_t *supervisor = supervisor_new ();
+        supervisor_t *supervisor = supervisor_new (5000);
         child_t *broker = supervisor_add (supervisor, ROLE_BROKER, "broker", self->directory, "broker");
         child_arg (broker, "--pub", "tcp://127.0.0.1:0");
         supervisor_add (supervisor, ROLE_WORKER, "worker", self->directory, "worker");
