@@ -1,5 +1,6 @@
 #include "broker/server.h"
 #include "base/clock.h"
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "base/loopback.h"
 #include "store/blob.h"
@@ -18,12 +19,14 @@
 #define DISK_CHECK_MS 1000u
 #define WALK_MS       3600000u /* how often all blob files are looked at */
 #define WALK_STEP     32       /* files a turn */
+#define LAST_WORDS_MS 50u      /* a process that ended may have said more than has come through the sockets yet */
 
 /*  A worker's own socket, and its process when it runs on this host. */
 typedef struct {
     uuid_t id;
     void *push;
-    int pid_fd; /* -1: not watched */
+    int pid_fd;       /* -1: not watched */
+    uint64_t gone_ms; /* its process ended: when it is given up; 0: it lives as far as is known */
 } peer_t;
 
 struct server {
@@ -143,7 +146,7 @@ static void peer_connect (server_t *self, const out_t *out)
             abort ();
     }
     peer_t *peer = &self->peers[self->peer_count];
-    *peer = (peer_t){ out->worker, frames_socket (self->context, ZMQ_PUSH, 0, true, &err), -1 };
+    *peer = (peer_t){ out->worker, frames_socket (self->context, ZMQ_PUSH, 0, true, &err), -1, 0 };
     if (!peer->push) {
         log_write (LOG_ERROR, "no_socket", NULL, "%s", err.message);
         core_worker_gone (self->core, out->worker); /* its next beat tries again */
@@ -167,22 +170,43 @@ static int send_out (void *socket, const out_t *out, const char *what, err_t *er
                                 what, err);
 }
 
+static int remove_file (const char *path, err_t *err)
+{
+    if (FAILPOINT_ERROR (BROKER_UNLINK_BEFORE, err) == -1)
+        return -1;
+    if (unlink (path) == -1 && errno != ENOENT)
+        return err_set_errno (err, ERR_IO, errno, "cannot remove %s", path);
+    FAILPOINT (BROKER_UNLINK_AFTER);
+    return 0;
+}
+
+/*  A job, or what else there is to say to a worker. */
+static int send_word (void *push, const out_t *out, err_t *err)
+{
+    bool is_job = wire_kind (buf_span (out->frames[0])) == WIRE_KIND_JOB;
+    if ((is_job ? FAILPOINT_ERROR (BROKER_SEND_JOB, err) : FAILPOINT_ERROR (BROKER_SEND_ACK, err)) == -1)
+        return -1;
+    return send_out (push, out, is_job ? "a job" : "a word to a worker", err);
+}
+
 static void release_one (server_t *self, const out_t *out)
 {
     err_t err;
     switch (out->kind) {
     case OUT_REPLY:
+        FAILPOINT (BROKER_SEND_REPLY);
         if (send_out (self->front, out, "a reply", &err) == -1)
             log_write (LOG_DEBUG, "asker_gone", NULL, "a reply found no one: %s", err.message);
         break;
     case OUT_WORKER: {
         const peer_t *peer = peer_find (self, out->worker);
-        if (peer && send_out (peer->push, out, "a job", &err) == -1)
+        if (peer && send_word (peer->push, out, &err) == -1)
             log_write (LOG_WARN, "worker_unreachable", NULL, "%s", err.message);
         break;
     }
     case OUT_PUBLISH:
-        send_out (self->feed, out, "an event", &err);
+        if (FAILPOINT_ERROR (BROKER_SEND_EVENT, &err) == 0)
+            send_out (self->feed, out, "an event", &err);
         break;
     case OUT_CONNECT:
         peer_connect (self, out);
@@ -202,9 +226,8 @@ static void release_one (server_t *self, const out_t *out)
     case OUT_UNLINK:
         str_clear (&self->scratch);
         str_add (&self->scratch, buf_span (out->frames[0]));
-        if (unlink (self->scratch.data) == -1 && errno != ENOENT)
-            log_write (LOG_WARN, "blob_left", NULL, "cannot remove %s: %s; the next start tries again",
-                       self->scratch.data, strerror (errno));
+        if (remove_file (self->scratch.data, &err) == -1)
+            log_write (LOG_WARN, "blob_left", NULL, "%s; the next start tries again", err.message);
         else
             core_unlinked (self->core, buf_span (out->frames[0]));
         break;
@@ -315,7 +338,8 @@ static int wait_for_input (server_t *self, int signal_fd, uint64_t deadline_ms)
     return used;
 }
 
-static void check_pids (server_t *self, int used)
+/*  Processes that ended are given up when what they said last has been heard. Returns when the next one is due. */
+static uint64_t check_pids (server_t *self, int used, uint64_t now)
 {
     for (int i = 4; i < used; i++)
         if (self->items[i].revents)
@@ -323,8 +347,30 @@ static void check_pids (server_t *self, int used)
                 if (self->peers[p].pid_fd == self->items[i].fd) {
                     close (self->peers[p].pid_fd);
                     self->peers[p].pid_fd = -1; /* whatever becomes of it: it would be readable for ever */
-                    core_worker_gone (self->core, self->peers[p].id);
+                    self->peers[p].gone_ms = now + LAST_WORDS_MS;
                 }
+    uint64_t next = UINT64_MAX;
+    for (size_t p = 0; p < self->peer_count; p++) {
+        peer_t *peer = &self->peers[p];
+        if (peer->gone_ms && peer->gone_ms <= now) {
+            peer->gone_ms = 0;
+            core_worker_gone (self->core, peer->id); /* the commit's outbox takes the peer away */
+        } else if (peer->gone_ms && peer->gone_ms < next)
+            next = peer->gone_ms;
+    }
+    return next;
+}
+
+static int commit (server_t *self, err_t *err)
+{
+    bool writes = core_has_writes (self->core);
+    if (writes && FAILPOINT_ERROR (BROKER_COMMIT_BEFORE, err) == -1)
+        return -1;
+    if (core_commit (self->core, err) == -1)
+        return -1;
+    if (writes)
+        FAILPOINT (BROKER_COMMIT_AFTER);
+    return 0;
 }
 
 int server_run (server_t *self, int signal_fd, err_t *err)
@@ -337,14 +383,16 @@ int server_run (server_t *self, int signal_fd, err_t *err)
         core_begin (self->core, now, clock_wall_ms ());
         check_disk (self, now);
         drain (self, self->intake, false);
-        check_pids (self, used); /* after the intake: what a dead worker finished before it died counts */
+        uint64_t gone_at = check_pids (self, used, now); /* after the intake: what a worker finished last counts */
         drain (self, self->front, true);
         drain_feed (self);
         uint64_t look_at = look_at_files (self, now);
         deadline = core_dispatch (self->core);
         if (look_at < deadline)
             deadline = look_at;
-        if (core_commit (self->core, err) == -1)
+        if (gone_at < deadline)
+            deadline = gone_at;
+        if (commit (self, err) == -1)
             return -1;
         release (self);
         stop = self->items[3].revents & ZMQ_POLLIN;

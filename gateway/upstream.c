@@ -1,5 +1,6 @@
 #include "gateway/upstream.h"
 #include "base/clock.h"
+#include "base/failpoint.h"
 #include "base/log.h"
 
 #include <assert.h>
@@ -141,6 +142,7 @@ static void finish (upstream_t *self, uint32_t index, frames_t *reply, const err
     slot->next = self->free_list;
     self->free_list = index;
     self->used--;
+    FAILPOINT (GATEWAY_ANSWER);
     done (owner, reply, err);
 }
 
@@ -154,7 +156,8 @@ static void fail (upstream_t *self, uint32_t index, const char *why)
 /*  False: it has to wait. */
 static bool send_slot (upstream_t *self, slot_t *slot)
 {
-    if (frames_send_encoded (self->socket, NULL, str_span (&slot->header), &slot->payload, slot->payload ? 1 : 0,
+    if (FAILPOINT_ERROR (GATEWAY_ASK, NULL) == -1 ||
+        frames_send_encoded (self->socket, NULL, str_span (&slot->header), &slot->payload, slot->payload ? 1 : 0,
                              "a request", NULL) == -1)
         return false;
     slot->state = SLOT_SENT;

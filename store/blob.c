@@ -1,4 +1,5 @@
 #include "store/blob.h"
+#include "base/failpoint.h"
 #include "base/uuid.h"
 
 #include <dirent.h>
@@ -94,6 +95,8 @@ fail:
 
 int blob_writer_add (blob_writer_t *self, span_t bytes, err_t *err)
 {
+    if (FAILPOINT_ERROR (BLOB_WRITE, err) == -1)
+        return -1;
     hash_feed (&self->hasher, bytes);
     self->size += bytes.size;
     while (bytes.size) {
@@ -137,6 +140,8 @@ int blob_writer_commit (blob_writer_t *self, span_t user, err_t *err)
 {
     str_t path = STR_INIT, parent = STR_INIT;
     int rc = -1;
+    if (FAILPOINT_ERROR (BLOB_SYNC, err) == -1)
+        goto out;
     if (fdatasync (self->fd) == -1) {
         err_set_errno (err, ERR_IO, errno, "cannot sync %s", self->path.data);
         goto out;
@@ -149,13 +154,15 @@ int blob_writer_commit (blob_writer_t *self, span_t user, err_t *err)
     str_add (&parent, span (path.data + user_size, 3));
     if (make_dir (parent.data, err) == -1)
         goto out;
+    if (FAILPOINT_ERROR (BLOB_RENAME, err) == -1)
+        goto out;
     if (rename (self->path.data, path.data) == -1) {
         err_set_errno (err, ERR_IO, errno, "cannot rename %s to %s", self->path.data, path.data);
         goto out;
     }
     str_clear (&self->path);
     /* The name, and the names of directories that may be new. */
-    if (sync_dir (parent.data, err) == -1)
+    if (FAILPOINT_ERROR (BLOB_DIR_SYNC, err) == -1 || sync_dir (parent.data, err) == -1)
         goto out;
     parent.data[user_size] = 0;
     if (sync_dir (parent.data, err) == -1)
@@ -163,6 +170,7 @@ int blob_writer_commit (blob_writer_t *self, span_t user, err_t *err)
     *strrchr (parent.data, '/') = 0;
     if (sync_dir (parent.data, err) == -1)
         goto out;
+    FAILPOINT (BLOB_KEPT);
     rc = 0;
 out:
     str_free (&path);

@@ -1,4 +1,5 @@
 #include "store/content.h"
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "store/content_private.h"
 #include "store/records.h"
@@ -414,6 +415,8 @@ static int apply (content_t *self, content_change_t *change, str_t *bytes, err_t
 int content_apply (content_t *self, content_change_t *changes, size_t count, err_t *err)
 {
     str_t bytes = STR_INIT;
+    if (FAILPOINT_ERROR (STORAGE_APPLY, err) == -1)
+        return -1;
     for (size_t i = 0; i < count; i++) {
         content_change_t *change = &changes[i];
         change->chunks = change->embeddings = 0;

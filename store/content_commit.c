@@ -1,4 +1,5 @@
 #include "base/clock.h"
+#include "base/failpoint.h"
 #include "store/content_private.h"
 #include "store/records.h"
 #include "wire/columns.h"
@@ -50,8 +51,12 @@ static int tell_index (content_t *self, bool remove, err_t *err)
         rc = (remove ? index_remove : index_add) (self->index, change->user, change->row, change->text, change->spans,
                                                   err);
     }
-    if (rc == 0 && told)
-        rc = remove ? index_commit_removals (self->index, err) : index_commit (self->index, self->state.next_row, err);
+    if (rc == 0 && told && remove)
+        rc = index_commit_removals (self->index, err);
+    else if (rc == 0 && told && (rc = FAILPOINT_ERROR (STORAGE_INDEX_BEFORE, err)) == 0) {
+        rc = index_commit (self->index, self->state.next_row, err);
+        FAILPOINT (STORAGE_INDEX_AFTER);
+    }
     if (rc < 0 && err->code == ERR_CORRUPT)
         index_discard (self->index_path); /* the next start makes it anew */
     return rc;
@@ -109,7 +114,12 @@ static int make_switches (content_t *self, bool sync, err_t *err)
         kv_put (self->kv, CONTENT_DOCUMENTS, str_span (&self->key), str_span (&change->record));
         content_garbage_add (self, change->user, change->document, change->old_revision, false);
     }
-    return kv_commit (self->kv, sync, err);
+    if (!kv_pending (self->kv))
+        return 0;
+    if (FAILPOINT_ERROR (STORAGE_SWITCH_BEFORE, err) == -1 || kv_commit (self->kv, sync, err) < 0)
+        return -1;
+    FAILPOINT (STORAGE_SWITCH_AFTER);
+    return 0;
 }
 
 static int flush (content_t *self, bool sync, err_t *err)
@@ -117,15 +127,19 @@ static int flush (content_t *self, bool sync, err_t *err)
     uint64_t start = clock_mono_us ();
     if (has_removals (self)) {
         sync = true; /* or a power cut would bring back what the index forgot for good */
-        if (tell_index (self, true, err) < 0)
+        if (FAILPOINT_ERROR (STORAGE_REMOVALS_BEFORE, err) == -1 || tell_index (self, true, err) < 0)
             return -1;
+        FAILPOINT (STORAGE_REMOVALS_AFTER);
     }
     uint64_t removed = clock_mono_us ();
     if (self->state_changed)
         content_put (self->kv, CONTENT_META, span_str ("state"), &content_state_shape, &self->state);
     self->state_changed = false;
-    if (kv_commit (self->kv, sync, err) < 0)
-        return -1;
+    if (kv_pending (self->kv)) {
+        if (FAILPOINT_ERROR (STORAGE_COMMIT_BEFORE, err) == -1 || kv_commit (self->kv, sync, err) < 0)
+            return -1;
+        FAILPOINT (STORAGE_COMMIT_AFTER);
+    }
     uint64_t stored = clock_mono_us ();
     if (tell_index (self, false, err) < 0)
         return -1;

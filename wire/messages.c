@@ -30,9 +30,14 @@ void wire_encode (const wire_msg_t *msg, str_t *out)
     codec_encode (wire_shape (msg->kind), &msg->hello, out);
 }
 
+wire_kind_t wire_kind (span_t frame)
+{
+    return frame.size >= 2 ? (wire_kind_t)(unsigned char)frame.data[1] : WIRE_NONE;
+}
+
 int wire_decode (span_t frame, wire_msg_t *msg, err_t *err)
 {
-    wire_kind_t kind = frame.size >= 2 ? (wire_kind_t)(unsigned char)frame.data[1] : WIRE_NONE;
+    wire_kind_t kind = wire_kind (frame);
     const codec_shape_t *shape = wire_shape (kind);
     if (!shape)
         return err_set (err, ERR_PROTOCOL, "a frame of %zu bytes is no Myelin message", frame.size);

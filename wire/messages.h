@@ -244,6 +244,7 @@ typedef struct {
 
 const codec_shape_t *wire_shape (wire_kind_t kind); /* NULL for numbers that are no kind */
 void wire_encode (const wire_msg_t *msg, str_t *out);
+wire_kind_t wire_kind (span_t frame);                        /* what it says it is, unchecked */
 int wire_decode (span_t frame, wire_msg_t *msg, err_t *err); /* as codec_decode; finds the kind by itself */
 void wire_print (const wire_msg_t *msg, str_t *out);
 

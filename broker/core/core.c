@@ -485,6 +485,11 @@ uint64_t core_dispatch (core_t *self)
     return node && node->rank < next ? node->rank : next;
 }
 
+bool core_has_writes (const core_t *self)
+{
+    return self->dirty_users || kv_pending (self->kv);
+}
+
 int core_commit (core_t *self, err_t *err)
 {
     save_users (self);

@@ -71,6 +71,9 @@ void core_refuse (core_t *self, err_code_t code);
 /*  Due timers, then jobs to free slots. Returns the monotonic time of the next deadline. */
 uint64_t core_dispatch (core_t *self);
 
+/*  The turn has something to commit. */
+bool core_has_writes (const core_t *self);
+
 /*  Commits the pending batch (synced if anything in the turn promised durability), then answers the questions that
  *  read ranges. -1: the outbox must not be released; end the process. */
 int core_commit (core_t *self, err_t *err);

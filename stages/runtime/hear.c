@@ -1,5 +1,6 @@
 /*  hear.c: what the broker and the supervisor say to a worker, and what it does about it. */
 #include "base/clock.h"
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "stages/runtime/inside.h"
 
@@ -50,6 +51,7 @@ static void hear_job (worker_t *self)
     job_entry_t *entry = calloc (1, sizeof *entry);
     if (!entry)
         abort ();
+    FAILPOINT (WORKER_JOB);
     entry->in = self->in;
     self->in = (frames_t){ 0 };
     entry->job.job = entry->in.msg.job;
@@ -73,6 +75,7 @@ static void hear_job (worker_t *self)
 
 static void hear_ack (worker_t *self, const wire_ack_t *ack)
 {
+    FAILPOINT (WORKER_ACK);
     kept_ack (self->kept, ack);
     job_entry_t *entry = runtime_find_job (self, ack->epoch, ack->number);
     if (entry && entry->job.limit < ack->limit)

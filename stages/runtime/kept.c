@@ -1,4 +1,5 @@
 #include "stages/runtime/kept.h"
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "wire/frames.h"
 
@@ -59,11 +60,15 @@ static void drop (kept_t *self, entry_t *entry)
 static int send_entry (kept_t *self, entry_t *entry, uint64_t now_ms)
 {
     err_t err;
-    int rc = frames_send_encoded (self->push, NULL, str_span (&entry->header), entry->columns, entry->column_count,
+    int rc = FAILPOINT_ERROR (WORKER_RESULT_BEFORE, &err);
+    if (rc == 0)
+        rc = frames_send_encoded (self->push, NULL, str_span (&entry->header), entry->columns, entry->column_count,
                                   "result", &err);
     self->stuck = rc == -1;
-    if (rc == 0)
+    if (rc == 0) {
+        FAILPOINT (WORKER_RESULT_AFTER);
         entry->sent_ms = now_ms;
+    }
     return rc;
 }
 

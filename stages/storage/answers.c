@@ -1,4 +1,5 @@
 #include "stages/storage/answers.h"
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "stages/storage/answer.h"
 #include "wire/frames.h"
@@ -50,6 +51,7 @@ static void reply (answers_t *self, const frames_t *in)
         payload = buf_take (body.data, body.size);
         body = (str_t)STR_INIT;
     }
+    FAILPOINT (STORAGE_REPLY);
     if (frames_send (self->router, in->route, &msg, &payload, payload ? 1 : 0, &err) < 0)
         log_write (LOG_WARN, "query.unanswered", NULL, "%s", err.message); /* the asker went away */
     buf_unref (&payload);
