@@ -20,6 +20,7 @@
     X (WRONG_USER, "an event is told to whoever asked last")                                                           \
     X (STALE_JOBS, "a worker that comes back is not told that what it holds is void")                                  \
     X (DOUBLED, "a result that comes again counts again")                                                              \
+    X (UNCOUNTED, "a result that is ignored is not counted")                                                           \
     X (NO_AGEING, "the oldest has no turn of its own")                                                                 \
     X (NO_CHARGE, "whatever a user takes is charged to nobody")
 

@@ -192,7 +192,7 @@ int results_input (core_t *self, core_worker_t *worker, const frames_t *in, err_
     if (!job || job->unit->stage != result->stage ||
         (job->unit->kind == UNIT_EXTRACT && result->outcome != RESULT_FAILED && result->columns &&
          result->segment < job->task->run->next && !BUG (DOUBLED))) {
-        self->stale_results++;
+        self->stale_results += !BUG (UNCOUNTED);
         if (worker) {
             wire_msg_t msg = { .kind = WIRE_KIND_ACK, .ack = { result->epoch, result->number, result->segment, 0 } };
             core_send_worker (self, worker, &msg, NULL);

@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/options.h"
 #include "broker/core/bugs.h"
+#include "tests/sim/attempts.h"
 #include "tests/sim/waits.h"
 
 #include <inttypes.h>
@@ -37,6 +38,7 @@ core_bug_t core_bug;
 
 sim_t sim;
 static waits_t *waits;
+static attempts_t *attempts;
 const char *const user_names[USERS] = { "ann", "bob", "local" };
 const char *const status_names[STATUSES] = { "?", "pending", "processing", "completed", "failed", "cancelled" };
 
@@ -113,6 +115,7 @@ static void cancel_at_the_last_moment (const out_t *out)
 static void release_one (const out_t *out)
 {
     trace_out (out);
+    attempts_out (attempts, out);
     switch (out->kind) {
     case OUT_REPLY:
         clients_hear_answer (out);
@@ -154,6 +157,7 @@ static void crash (bool power)
         fprintf (stderr, "%" PRIu64 " crash%s\n", sim.step, power ? ", power lost" : "");
     core_destroy (&sim.core);
     waits_forget (waits);
+    attempts_forget (attempts);
     kv_memory_crash (sim.kv, power);
     hands_broker_died (sim.hands);
     sim.crashes++;
@@ -194,7 +198,8 @@ void turn (void)
         frames_t letter = sim.letters[0];
         memmove (sim.letters, sim.letters + 1, --sim.letter_count * sizeof *sim.letters);
         trace ("in ", &letter.msg);
-        core_input (sim.core, &letter, &err);
+        if (!attempts_input (attempts, sim.core, &letter))
+            broken ("a result that is void is not ignored and counted");
         frames_clear (&letter);
     }
     bool unlucky = !sim.calm && dice_one_in (&sim.dice, 100);
@@ -310,6 +315,7 @@ static void run (uint64_t seed, uint64_t steps, uint64_t trace_from)
     sim.kv = kv_memory_new (FAMILY_COUNT);
     sim.depot = depot_new ();
     waits = waits_new ();
+    attempts = attempts_new ();
     sim.hands = hands_new (&sim.dice, sim.depot, post, NULL);
     open_core ();
     hire_all ();
@@ -325,7 +331,9 @@ static void run (uint64_t seed, uint64_t steps, uint64_t trace_from)
             " tasks ended, %" PRIu64 " results checked\n",
             seed, steps, sim.turns, sim.crashes, sim.cuts, sim.events, sim.killed, sim.ended, sim.results_checked);
     waits_print (waits);
+    attempts_print (attempts);
     waits_destroy (&waits);
+    attempts_destroy (&attempts);
     hands_destroy (&sim.hands);
     core_destroy (&sim.core);
     kv_destroy (&sim.kv);

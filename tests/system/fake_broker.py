@@ -1,80 +1,12 @@
 """A broker and a storage for tests of the gateway alone: they speak the internal protocol, keep all in memory, and do
-only what they are told. The tables of fields mirror wire/messages.h."""
+only what they are told."""
 import json
-import struct
 import threading
-import time
 import uuid
 
 import zmq
 
-KINDS = ("none hello beat bye result welcome job ack cancel drain submit document_get document_blob document_delete "
-         "document_list task_create task_get task_list task_update task_delete task_process task_result task_events "
-         "quarantine_retry queue_status health search chunks reply metrics").split()
-
-REQUEST = [("req", "u64"), ("user", "span")]
-IDEM = [("idem_key", "span"), ("idem_hash", "span")]
-DOCUMENT = [("document", "uuid")]
-TASK = [("task", "uuid")]
-FIELDS = {
-    "submit": REQUEST + DOCUMENT + TASK + [("filename", "span"), ("media_type", "span"), ("bytes", "u64"),
-                                           ("hash", "span"), ("in_file", "u8"), ("priority", "u8"),
-                                           ("reprocess", "u8"), ("options", "span")] + IDEM,
-    "document_get": REQUEST + DOCUMENT,
-    "document_blob": REQUEST + DOCUMENT,
-    "document_delete": REQUEST + DOCUMENT,
-    "document_list": REQUEST + [("limit", "u32"), ("cursor", "uuid"), ("oldest_first", "u8")],
-    "task_create": REQUEST + TASK + DOCUMENT + [("priority", "u8"), ("options", "span")] + IDEM,
-    "task_get": REQUEST + TASK,
-    "task_list": REQUEST + [("statuses", "u32"), ("priorities", "u32"), ("document", "uuid"), ("created_after", "u64"),
-                            ("created_before", "u64"), ("error_codes", "span"), ("limit", "u32"), ("cursor", "uuid"),
-                            ("oldest_first", "u8"), ("quarantine", "u8")],
-    "task_update": REQUEST + TASK + [("priority", "u8"), ("cancel", "u8")],
-    "task_delete": REQUEST + TASK,
-    "task_process": REQUEST + TASK + IDEM,
-    "task_result": REQUEST + TASK,
-    "task_events": REQUEST + TASK + [("limit", "u32"), ("cursor", "u64")],
-    "quarantine_retry": REQUEST + TASK + DOCUMENT + [("error_codes", "span")] + IDEM,
-    "queue_status": REQUEST + [("all", "u8")],
-    "health": REQUEST,
-    "metrics": REQUEST,
-    "search": REQUEST + [("query", "span"), ("limit", "u32"), ("mode", "u8"), ("document", "uuid")],
-    "chunks": REQUEST + DOCUMENT + [("limit", "u32"), ("cursor", "u64")],
-    "reply": [("req", "u64"), ("status", "u32"), ("code", "span"), ("detail", "span"), ("path", "span"),
-              ("location", "span")],
-}
-INTEGERS = {"u8": "<B", "u32": "<I", "u64": "<Q"}
-
-
-def encode(kind, values):
-    out = [bytes([1, KINDS.index(kind)])]
-    for name, form in FIELDS[kind]:
-        value = values.get(name)
-        if form in INTEGERS:
-            out.append(struct.pack(INTEGERS[form], value or 0))
-        elif form == "uuid":
-            out.append((value or uuid.UUID(int=0)).bytes)
-        else:
-            value = value.encode() if isinstance(value, str) else value or b""
-            out.append(struct.pack("<I", len(value)) + value)
-    return b"".join(out)
-
-
-def decode(frame):
-    kind, at, values = KINDS[frame[1]], 2, {}
-    for name, form in FIELDS[kind]:
-        if form in INTEGERS:
-            values[name] = struct.unpack_from(INTEGERS[form], frame, at)[0]
-            at += struct.calcsize(INTEGERS[form])
-        elif form == "uuid":
-            values[name] = uuid.UUID(bytes=frame[at:at + 16])
-            at += 16
-        else:
-            size = struct.unpack_from("<I", frame, at)[0]
-            values[name] = frame[at + 4:at + 4 + size]
-            at += 4 + size
-    assert frame[0] == 1 and at == len(frame), (kind, at, len(frame))
-    return kind, values
+from wire import decode, encode
 
 
 class FakeBroker:
