@@ -59,8 +59,8 @@ def test_metrics_tell_of_workers_that_vanish_and_of_a_new_epoch():
         system.kill("chunk")
         wait_for(lambda: value(scrape(system.rest), "myelin_workers_joined_total", stage="chunk") == 2, 10,
                  "the supervisor started another")
+        wait_for(lambda: value(scrape(system.rest), "myelin_workers_vanished_total", stage="chunk") == 1, 10, "counted")
         metrics = scrape(system.rest)
-        assert value(metrics, "myelin_workers_vanished_total", stage="chunk") == 1
         assert value(metrics, "myelin_workers_drained_total", stage="chunk") == 0
         os.kill(system.children("embed")[0], signal.SIGTERM)
         wait_for(lambda: value(scrape(system.rest), "myelin_workers_drained_total", stage="embed") == 1, 10, "drained")
