@@ -10,7 +10,8 @@
 #include <stdlib.h>
 
 static const command_t *const tables[] = {
-    cli_up_commands, cli_submit_commands, cli_search_commands, cli_task_commands, cli_document_commands,
+    cli_up_commands,   cli_submit_commands,   cli_search_commands,
+    cli_task_commands, cli_document_commands, cli_data_commands,
 };
 #define TABLE_COUNT (sizeof tables / sizeof *tables)
 

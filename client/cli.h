@@ -56,6 +56,7 @@ extern const command_t cli_submit_commands[];
 extern const command_t cli_search_commands[];
 extern const command_t cli_task_commands[];
 extern const command_t cli_document_commands[];
+extern const command_t cli_data_commands[];
 
 /*  What main does: finds the command, reads its options, runs it. */
 int cli_main (int argc, char **argv);

@@ -150,17 +150,6 @@ static void add_children (supervisor_t *supervisor, const place_t *place, const 
     child_arg (gateway, "--data", place->data);
 }
 
-/*  ~/.local/share/myelin as the XDG base directory specification has it. */
-static void default_data (str_t *path)
-{
-    const char *base = getenv ("XDG_DATA_HOME");
-    const char *home = getenv ("HOME");
-    if (base && *base == '/')
-        str_format (path, "%s/myelin", base);
-    else
-        str_format (path, "%s/.local/share/myelin", home && *home ? home : ".");
-}
-
 static cli_exit_t run_up (const options_t *options)
 {
     int code;
@@ -190,7 +179,7 @@ static cli_exit_t run_up (const options_t *options)
     if (options_text (options, "data"))
         str_text (&data, options_text (options, "data"));
     else
-        default_data (&data);
+        datadir_default (&data);
     datadir = datadir_open (data.data, &err);
     if (!datadir)
         goto failed;

@@ -31,6 +31,16 @@ struct datadir {
     int lock_fd;
 };
 
+void datadir_default (str_t *path)
+{
+    const char *base = getenv ("XDG_DATA_HOME");
+    const char *home = getenv ("HOME");
+    if (base && *base == '/')
+        str_format (path, "%s/myelin", base);
+    else
+        str_format (path, "%s/.local/share/myelin", home && *home ? home : ".");
+}
+
 static int make_directories (const char *path, err_t *err)
 {
     char partial[PATH_MAX];
@@ -82,30 +92,39 @@ static int lock_after_orphans (int fd)
     return rc;
 }
 
+static int lock_file (const char *path, err_t *err)
+{
+    char name[PATH_MAX + 16], text[32] = "";
+    snprintf (name, sizeof name, "%s/lock", path);
+    int fd = open (name, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return err_set_errno (err, ERR_IO, errno, "cannot write to the data directory '%s'", path);
+    if (flock (fd, LOCK_EX | LOCK_NB) != 0) {
+        if (pread (fd, text, sizeof text - 1, 0) < 0)
+            text[0] = 0;
+        int pid = atoi (text);
+        bool gone = pid > 0 && kill (pid, 0) != 0 && errno == ESRCH;
+        if (!gone || lock_after_orphans (fd) != 0) {
+            close (fd);
+            return err_set (err, ERR_LOCKED,
+                            "the data directory '%s' is used by process %d; stop that one, or choose "
+                            "another with --data",
+                            path, pid);
+        }
+    }
+    int size = snprintf (text, sizeof text, "%d\n", (int)getpid ());
+    if (ftruncate (fd, 0) != 0 || pwrite (fd, text, (size_t)size, 0) != size) {
+        err_set_errno (err, ERR_IO, errno, "cannot write to the data directory '%s'", path);
+        close (fd);
+        return -1;
+    }
+    return fd;
+}
+
 static int take_lock (datadir_t *self, err_t *err)
 {
-    char name[PATH_MAX + 16];
-    snprintf (name, sizeof name, "%s/lock", self->path);
-    self->lock_fd = open (name, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (self->lock_fd < 0)
-        return err_set_errno (err, ERR_IO, errno, "cannot write to the data directory '%s'", self->path);
-    if (flock (self->lock_fd, LOCK_EX | LOCK_NB) != 0) {
-        char owner[32] = "";
-        if (pread (self->lock_fd, owner, sizeof owner - 1, 0) < 0)
-            owner[0] = 0;
-        int pid = atoi (owner);
-        bool gone = pid > 0 && kill (pid, 0) != 0 && errno == ESRCH;
-        if (!gone || lock_after_orphans (self->lock_fd) != 0)
-            return err_set (
-                err, ERR_LOCKED,
-                "the data directory '%s' is used by process %d; stop that one, or choose another with --data",
-                self->path, pid);
-    }
-    char text[32];
-    int size = snprintf (text, sizeof text, "%d\n", (int)getpid ());
-    if (ftruncate (self->lock_fd, 0) != 0 || pwrite (self->lock_fd, text, (size_t)size, 0) != size)
-        return err_set_errno (err, ERR_IO, errno, "cannot write to the data directory '%s'", self->path);
-    return 0;
+    self->lock_fd = lock_file (self->path, err);
+    return self->lock_fd < 0 ? -1 : 0;
 }
 
 /*  Sockets of processes that were killed stay behind. */
@@ -140,6 +159,14 @@ static int make_run (datadir_t *self, err_t *err)
         return err_set_errno (err, ERR_IO, errno, "cannot make the directory '%s' ours alone", self->run);
     remove_sockets (self->run);
     return 0;
+}
+
+int datadir_hold (const char *path, err_t *err)
+{
+    struct stat about;
+    if (stat (path, &about) != 0 || !S_ISDIR (about.st_mode))
+        return err_set (err, ERR_NOT_FOUND, "there is no data directory '%s'", path);
+    return lock_file (path, err);
 }
 
 datadir_t *datadir_open (const char *path, err_t *err)

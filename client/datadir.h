@@ -5,6 +5,7 @@
 #define CLIENT_DATADIR_H
 
 #include "base/err.h"
+#include "base/str.h"
 
 typedef struct datadir datadir_t;
 
@@ -12,6 +13,14 @@ typedef struct datadir datadir_t;
  *  message names the process), ERR_DISK_FULL, ERR_IO or ERR_CONFIG (the path is too long); then nothing was left behind
  *  but the directory and its lock, which somebody else may wait for already. */
 datadir_t *datadir_open (const char *path, err_t *err);
+
+/*  Appends where the data directory is when nobody says: ~/.local/share/myelin, as the XDG base directory specification
+ *  has it. */
+void datadir_default (str_t *path);
+
+/*  Keeps everybody else out of a data directory that nobody uses, until the descriptor that it returns is closed. -1
+ * with ERR_LOCKED (the message names the process), ERR_NOT_FOUND or ERR_IO. */
+int datadir_hold (const char *path, err_t *err);
 
 /*  Removes the sockets of the run directory and gives the lock back. */
 void datadir_close (datadir_t **self_p);

@@ -1,9 +1,7 @@
 #include "store/content_records.h"
-#include "store/kv_rocks.h"
 #include "store/records.h"
 #include "wire/columns.h"
 
-#define PART_SIZE   20u
 #define FLAT_FORMAT 1
 #define CACHE_BYTES (24u << 20)
 #define WRITE_BYTES (32u << 20)
@@ -195,10 +193,20 @@ out:
     return rc;
 }
 
+kv_t *content_records_open_mode (const char *dir, kv_rocks_mode_t mode, err_t *err)
+{
+    kv_rocks_config_t config = { dir, families, CONTENT_FAMILY_COUNT, CACHE_BYTES, WRITE_BYTES, mode };
+    return kv_rocks_open (&config, err);
+}
+
+const char *content_family_name (content_family_t family)
+{
+    return families[family].name;
+}
+
 kv_t *content_records_open (const char *dir, content_state_t *state, err_t *err)
 {
-    kv_rocks_config_t config = { dir, families, CONTENT_FAMILY_COUNT, CACHE_BYTES, WRITE_BYTES };
-    kv_t *kv = kv_rocks_open (&config, err);
+    kv_t *kv = content_records_open_mode (dir, KV_ROCKS_NORMAL, err);
     if (kv && open_state (kv, state, err) < 0)
         kv_destroy (&kv);
     return kv;

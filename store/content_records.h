@@ -6,7 +6,7 @@
 #ifndef STORE_CONTENT_RECORDS_H
 #define STORE_CONTENT_RECORDS_H
 
-#include "store/kv.h"
+#include "store/kv_rocks.h"
 #include "wire/codec.h"
 #include "wire/vectors.h"
 
@@ -71,6 +71,8 @@ typedef enum {
 CONTENT_RECORDS (CONTENT_DEFINE)
 #undef CONTENT_DEFINE
 
+#define PART_SIZE 20u /* bytes of one in `parts` */
+
 /*  A segment as its document lists it. */
 typedef struct {
     uint32_t segment;
@@ -87,6 +89,10 @@ long part_find (span_t parts, uint32_t segment);
 
 /*  Opens the database in `dir` (made when missing; an unknown newer format is refused) and reads or makes its state. */
 kv_t *content_records_open (const char *dir, content_state_t *state, err_t *err);
+
+/*  The database alone, in any mode; its state is neither read nor made. */
+kv_t *content_records_open_mode (const char *dir, kv_rocks_mode_t mode, err_t *err);
+const char *content_family_name (content_family_t family);
 
 /*  Key of a segment; replaces what *key holds. */
 void content_key (str_t *key, span_t user, uuid_t document, uint64_t revision, uint32_t segment);

@@ -7,9 +7,6 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define INDEX_FORMAT 2
-#define SIZE_UNIT    8
-
 static const char writing[] = "cannot write the text index";
 
 static const char schema[] =
@@ -70,7 +67,7 @@ static int version_of (sqlite3 *db)
 static int fits (sqlite3 *db, const char *identity, uint64_t *next_row, err_t *err)
 {
     sqlite3_stmt *statement = NULL;
-    bool fit = version_of (db) == INDEX_FORMAT * 1000 + WORDS_VERSION &&
+    bool fit = version_of (db) == INDEX_VERSION &&
                sqlite3_prepare_v2 (db, "SELECT next_row, identity FROM meta", -1, &statement, NULL) == SQLITE_OK &&
                sqlite3_step (statement) == SQLITE_ROW;
     int code = sqlite3_errcode (db) & 0xFF;
@@ -95,7 +92,7 @@ static int make (sqlite3 *db, const char *identity, err_t *err)
               "INSERT INTO chunks (chunks, rank) VALUES ('hashsize', 4194304);"
               "INSERT INTO chunks (chunks, rank) VALUES ('automerge', 8);"
               "PRAGMA user_version = %d",
-              identity, INDEX_FORMAT * 1000 + WORDS_VERSION);
+              identity, INDEX_VERSION);
     if (index_run (db, "PRAGMA page_size = 8192; PRAGMA journal_mode = WAL; BEGIN", doing, err) < 0 ||
         index_run (db, schema, doing, err) < 0 || index_run (db, sql, doing, err) < 0)
         return -1;
@@ -215,12 +212,6 @@ static void abandon (index_writer_t *self)
     forget_touched (self);
 }
 
-static uint32_t size_of (chunk_span_t chunk)
-{
-    uint32_t size = (chunk.end - chunk.start) / SIZE_UNIT, most = (1u << INDEX_SIZE_BITS) - 1;
-    return size < most ? size : most;
-}
-
 static int begin (index_writer_t *self, const char *sql, err_t *err)
 {
     if (!self->in_transaction && index_run (self->db, sql, writing, err) < 0)
@@ -241,13 +232,12 @@ static int change (index_writer_t *self, statement_t which, span_t user, uint64_
     sqlite3_stmt *statement = self->statement[which];
     for (size_t i = 0; i < chunk_span_count (spans); i++) {
         chunk_span_t chunk = chunk_span_at (spans, i);
-        uint32_t size = size_of (chunk);
-        sqlite3_bind_int64 (statement, 1, (int64_t)((first_row + i) << INDEX_SIZE_BITS | size));
+        sqlite3_bind_int64 (statement, 1, index_row_id (first_row + i, chunk));
         sqlite3_bind_text (statement, 2, text.data + chunk.start, (int)(chunk.end - chunk.start), SQLITE_STATIC);
         if (step (self, which, err) < 0)
             goto failed;
         touched->rows += sign;
-        touched->size += sign * (int64_t)size;
+        touched->size += sign * (int64_t)index_size (chunk);
     }
     return 0;
 failed:

@@ -1,6 +1,9 @@
 #include "store/index_db.h"
 
+#include "base/str.h"
+
 #include <stdio.h>
+#include <unistd.h>
 
 int index_fail (err_t *err, sqlite3 *db, const char *doing)
 {
@@ -24,20 +27,15 @@ static void tokenizer_delete (Fts5Tokenizer *self)
 {
 }
 
-typedef int token_fn (void *context, int flags, const char *token, int size, int start, int end);
-
-static int emit (tokens_t *self, token_fn *token, void *context, int flags, span_t stem)
+static int emit (tokens_t *self, index_token_fn *token, void *context, int flags, span_t stem)
 {
     memcpy (self->token + self->prefix_size, stem.data, stem.size);
     return token (context, flags, self->token, (int)(self->prefix_size + stem.size), 0, 0);
 }
 
-static int tokenize (Fts5Tokenizer *tokenizer, void *context, int flags, const char *text, int size, token_fn *token)
+int index_tokens (tokens_t *self, span_t text, index_token_fn *token, void *context)
 {
-    tokens_t *self = (tokens_t *)(void *)tokenizer;
-    if (flags & FTS5_TOKENIZE_QUERY) /* is a token already */
-        return token (context, 0, text, size, 0, size);
-    word_scan_t scan = words_scan (self->words, span (text, (size_t)size));
+    word_scan_t scan = words_scan (self->words, text);
     bool unsure = self->language == LANGUAGE_UNSURE;
     int rc = SQLITE_OK;
     for (word_t word; rc == SQLITE_OK && word_next (&scan, &word);) {
@@ -51,6 +49,15 @@ static int tokenize (Fts5Tokenizer *tokenizer, void *context, int flags, const c
         }
     }
     return rc;
+}
+
+static int tokenize (Fts5Tokenizer *tokenizer, void *context, int flags, const char *text, int size,
+                     index_token_fn *token)
+{
+    tokens_t *self = (tokens_t *)(void *)tokenizer;
+    if (flags & FTS5_TOKENIZE_QUERY) /* is a token already */
+        return token (context, 0, text, size, 0, size);
+    return index_tokens (self, span (text, (size_t)size), token, context);
 }
 
 void tokens_set_user (tokens_t *self, int64_t user)
@@ -97,12 +104,11 @@ static int extend (sqlite3 *db, tokens_t *tokens, err_t *err)
     return 0;
 }
 
-sqlite3 *index_connect (const char *path, bool make, tokens_t *tokens, err_t *err)
+static sqlite3 *connect_with (const char *path, int flags, tokens_t *tokens, err_t *err)
 {
     sqlite3 *db = NULL;
-    int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | (make ? SQLITE_OPEN_CREATE : 0);
     tokens->words = words_new ();
-    int rc = sqlite3_open_v2 (path, &db, flags, NULL);
+    int rc = sqlite3_open_v2 (path, &db, flags | SQLITE_OPEN_NOMUTEX, NULL);
     sqlite3_busy_timeout (db, 5000); /* only while another handle recovers the log */
     if (rc == SQLITE_OK && extend (db, tokens, err) == 0)
         return db;
@@ -111,6 +117,26 @@ sqlite3 *index_connect (const char *path, bool make, tokens_t *tokens, err_t *er
     sqlite3_close (db);
     words_destroy (&tokens->words);
     return NULL;
+}
+
+sqlite3 *index_connect (const char *path, bool make, tokens_t *tokens, err_t *err)
+{
+    return connect_with (path, SQLITE_OPEN_READWRITE | (make ? SQLITE_OPEN_CREATE : 0), tokens, err);
+}
+
+sqlite3 *index_connect_read_only (const char *path, tokens_t *tokens, err_t *err)
+{
+    str_t name = STR_INIT;
+    str_format (&name, "%s-wal", path);
+    bool has_log = access (name.data, F_OK) == 0;
+    str_clear (&name);
+    str_text (&name, "file:");
+    for (const char *c = path; *c; c++)
+        str_format (&name, strchr ("%?#", *c) ? "%%%02x" : "%c", (unsigned char)*c);
+    str_text (&name, has_log ? "?mode=ro" : "?immutable=1");
+    sqlite3 *db = connect_with (name.data, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI, tokens, err);
+    str_free (&name);
+    return db;
 }
 
 sqlite3_stmt *index_prepare (sqlite3 *db, const char *sql, err_t *err)

@@ -11,10 +11,14 @@
 
 #include "base/err.h"
 #include "store/words.h"
+#include "wire/columns.h"
 
 #include <sqlite3.h>
 
+#define INDEX_FORMAT    2 /* of the file; with WORDS_VERSION its user_version */
+#define INDEX_VERSION   (INDEX_FORMAT * 1000 + WORDS_VERSION)
 #define INDEX_SIZE_BITS 10
+#define INDEX_SIZE_UNIT 8
 #define INDEX_FIND_USER "SELECT id, rows, size FROM users WHERE user = ?1"
 
 /*  What the tokenizer of one connection works with. */
@@ -27,8 +31,26 @@ typedef struct {
 
 void tokens_set_user (tokens_t *self, int64_t user);
 
+/*  Hands every token of `text` on, the user's prefix in front, as FTS5 is given it. */
+typedef int index_token_fn (void *context, int flags, const char *token, int size, int start, int end);
+int index_tokens (tokens_t *self, span_t text, index_token_fn *take, void *context);
+
+/*  Size of a chunk as the index counts it, and the row id that has it. */
+static inline uint32_t index_size (chunk_span_t chunk)
+{
+    uint32_t size = (chunk.end - chunk.start) / INDEX_SIZE_UNIT, most = (1u << INDEX_SIZE_BITS) - 1;
+    return size < most ? size : most;
+}
+
+static inline int64_t index_row_id (uint64_t row, chunk_span_t chunk)
+{
+    return (int64_t)(row << INDEX_SIZE_BITS | index_size (chunk));
+}
+
 /*  Opens the file, made when missing if `make`; fills *tokens, whose `words` the caller destroys. NULL on failure. */
 sqlite3 *index_connect (const char *path, bool make, tokens_t *tokens, err_t *err);
+/*  The same without writing a byte, but for the shared memory of a log that was left behind. */
+sqlite3 *index_connect_read_only (const char *path, tokens_t *tokens, err_t *err);
 sqlite3_stmt *index_prepare (sqlite3 *db, const char *sql, err_t *err);
 int index_run (sqlite3 *db, const char *sql, const char *doing, err_t *err);
 

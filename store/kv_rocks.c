@@ -24,7 +24,7 @@ typedef struct {
 
 typedef struct {
     kv_iter_t iter;
-    rocksdb_iterator_t *it;
+    rocksdb_iterator_t *it; /* NULL: the database has no such family */
 } rocks_iter_t;
 
 int kv_rocks_error (err_t *err, char *text, const char *doing)
@@ -45,6 +45,8 @@ static int rocks_get (kv_t *kv, unsigned family, span_t key, str_t *value, err_t
 {
     rocks_t *self = (rocks_t *)kv;
     char *error = NULL;
+    if (!self->handles[family])
+        return 0;
     rocksdb_pinnableslice_t *slice =
         rocksdb_get_pinned_cf (self->db, self->read, self->handles[family], key.data, key.size, &error);
     if (error)
@@ -83,12 +85,16 @@ static int rocks_commit (kv_t *kv, const kv_batch_t *batch, bool sync, err_t *er
 
 static void iter_seek (kv_iter_t *iter, span_t key)
 {
-    rocksdb_iter_seek (((rocks_iter_t *)iter)->it, key.data, key.size);
+    rocks_iter_t *self = (rocks_iter_t *)iter;
+    if (self->it)
+        rocksdb_iter_seek (self->it, key.data, key.size);
 }
 
 static void iter_seek_for_prev (kv_iter_t *iter, span_t key)
 {
-    rocksdb_iter_seek_for_prev (((rocks_iter_t *)iter)->it, key.data, key.size);
+    rocks_iter_t *self = (rocks_iter_t *)iter;
+    if (self->it)
+        rocksdb_iter_seek_for_prev (self->it, key.data, key.size);
 }
 
 static void iter_step (kv_iter_t *iter, bool forward)
@@ -101,7 +107,8 @@ static void iter_step (kv_iter_t *iter, bool forward)
 
 static bool iter_valid (const kv_iter_t *iter)
 {
-    return rocksdb_iter_valid (((const rocks_iter_t *)iter)->it);
+    const rocks_iter_t *self = (const rocks_iter_t *)iter;
+    return self->it && rocksdb_iter_valid (self->it);
 }
 
 static span_t iter_key (const kv_iter_t *iter)
@@ -120,15 +127,19 @@ static span_t iter_value (const kv_iter_t *iter)
 
 static int iter_check (const kv_iter_t *iter, err_t *err)
 {
+    const rocks_iter_t *self = (const rocks_iter_t *)iter;
     char *error = NULL;
-    rocksdb_iter_get_error (((const rocks_iter_t *)iter)->it, &error);
+    if (self->it)
+        rocksdb_iter_get_error (self->it, &error);
     return error ? kv_rocks_error (err, error, "cannot read the database") : 0;
 }
 
 static void iter_destroy (kv_iter_t *iter)
 {
-    rocksdb_iter_destroy (((rocks_iter_t *)iter)->it);
-    free (iter);
+    rocks_iter_t *self = (rocks_iter_t *)iter;
+    if (self->it)
+        rocksdb_iter_destroy (self->it);
+    free (self);
 }
 
 static const kv_iter_ops_t iter_ops = { iter_seek, iter_seek_for_prev, iter_step,  iter_valid,
@@ -141,7 +152,8 @@ static kv_iter_t *rocks_iterate (kv_t *kv, unsigned family)
     if (!iter)
         abort ();
     iter->iter.ops = &iter_ops;
-    iter->it = rocksdb_create_iterator_cf (self->db, self->read, self->handles[family]);
+    if (self->handles[family])
+        iter->it = rocksdb_create_iterator_cf (self->db, self->read, self->handles[family]);
     return &iter->iter;
 }
 
@@ -149,7 +161,8 @@ static void rocks_destroy (kv_t *kv)
 {
     rocks_t *self = (rocks_t *)kv;
     for (unsigned i = 0; i < self->family_count && self->db; i++)
-        rocksdb_column_family_handle_destroy (self->handles[i]);
+        if (self->handles[i])
+            rocksdb_column_family_handle_destroy (self->handles[i]);
     if (self->db)
         rocksdb_close (self->db);
     for (unsigned i = 0; i < self->family_count; i++)
@@ -229,6 +242,71 @@ static void family_options (rocks_t *self, unsigned i, const kv_rocks_config_t *
     }
 }
 
+int kv_rocks_checkpoint (kv_t *store, const char *dir, err_t *err)
+{
+    rocks_t *self = (rocks_t *)store;
+    char *error = NULL;
+    rocksdb_checkpoint_t *checkpoint = rocksdb_checkpoint_object_create (self->db, &error);
+    /* The log is copied, however long it is: to flush the tables instead would stop whoever writes for longer. */
+    if (!error)
+        rocksdb_checkpoint_create (checkpoint, dir, UINT64_MAX, &error);
+    if (checkpoint)
+        rocksdb_checkpoint_object_destroy (checkpoint);
+    return error ? kv_rocks_error (err, error, "cannot make a checkpoint of the database") : 0;
+}
+
+static rocksdb_options_t *database_options (const kv_rocks_config_t *config)
+{
+    rocksdb_options_t *db = rocksdb_options_create ();
+    bool may_write = config->mode != KV_ROCKS_READ_ONLY;
+    rocksdb_options_set_create_if_missing (db, config->mode == KV_ROCKS_NORMAL);
+    rocksdb_options_set_create_missing_column_families (db, may_write);
+    rocksdb_options_set_paranoid_checks (db, 1);
+    rocksdb_options_set_wal_recovery_mode (db, config->mode == KV_ROCKS_LOSSY
+                                                   ? rocksdb_skip_any_corrupted_records_recovery
+                                                   : rocksdb_tolerate_corrupted_tail_records_recovery);
+    rocksdb_options_set_db_write_buffer_size (db, config->write_buffer_bytes);
+    rocksdb_options_set_max_total_wal_size (db, 4 * config->write_buffer_bytes);
+    rocksdb_options_set_max_background_jobs (db, 2);
+    rocksdb_options_set_max_open_files (db, 256);
+    rocksdb_options_set_keep_log_file_num (db, 4);
+    rocksdb_options_set_max_log_file_size (db, 4u << 20);
+    rocksdb_options_set_stats_dump_period_sec (db, 0);
+    return db;
+}
+
+static bool has_family (char *const *names, size_t count, const char *name)
+{
+    size_t i = 0;
+    while (i < count && strcmp (names[i], name) != 0)
+        i++;
+    return i < count;
+}
+
+/*  Opens the families that are there; the handles of the others stay NULL. */
+static void open_read_only (rocks_t *self, const rocksdb_options_t *db, const char *path, const char *const *names,
+                            char **error)
+{
+    const char *there[FAMILIES_MAX];
+    const rocksdb_options_t *options[FAMILIES_MAX];
+    rocksdb_column_family_handle_t *handles[FAMILIES_MAX];
+    unsigned place[FAMILIES_MAX], count = 0;
+    size_t listed = 0;
+    char **list = rocksdb_list_column_families (db, path, &listed, error);
+    if (*error)
+        return;
+    for (unsigned i = 0; i < self->family_count; i++)
+        if (has_family (list, listed, names[i])) {
+            there[count] = names[i];
+            options[count] = self->options[i];
+            place[count++] = i;
+        }
+    rocksdb_list_column_families_destroy (list, listed);
+    self->db = rocksdb_open_for_read_only_column_families (db, path, (int)count, there, options, handles, false, error);
+    for (unsigned i = 0; i < count && !*error; i++)
+        self->handles[place[i]] = handles[i];
+}
+
 kv_t *kv_rocks_open (const kv_rocks_config_t *config, err_t *err)
 {
     rocks_t *self = calloc (1, sizeof *self);
@@ -249,21 +327,14 @@ kv_t *kv_rocks_open (const kv_rocks_config_t *config, err_t *err)
         names[i] = i ? config->families[i].name : "default";
     }
 
-    rocksdb_options_t *db = rocksdb_options_create ();
-    rocksdb_options_set_create_if_missing (db, 1);
-    rocksdb_options_set_create_missing_column_families (db, 1);
-    rocksdb_options_set_paranoid_checks (db, 1);
-    rocksdb_options_set_wal_recovery_mode (db, rocksdb_tolerate_corrupted_tail_records_recovery);
-    rocksdb_options_set_db_write_buffer_size (db, config->write_buffer_bytes);
-    rocksdb_options_set_max_total_wal_size (db, 4 * config->write_buffer_bytes);
-    rocksdb_options_set_max_background_jobs (db, 2);
-    rocksdb_options_set_max_open_files (db, 256);
-    rocksdb_options_set_keep_log_file_num (db, 4);
-    rocksdb_options_set_max_log_file_size (db, 4u << 20);
-    rocksdb_options_set_stats_dump_period_sec (db, 0);
+    rocksdb_options_t *db = database_options (config);
     char *error = NULL;
-    self->db = rocksdb_open_column_families (db, config->path, (int)config->family_count, names,
-                                             (const rocksdb_options_t *const *)self->options, self->handles, &error);
+    if (config->mode == KV_ROCKS_READ_ONLY)
+        open_read_only (self, db, config->path, names, &error);
+    else
+        self->db =
+            rocksdb_open_column_families (db, config->path, (int)config->family_count, names,
+                                          (const rocksdb_options_t *const *)self->options, self->handles, &error);
     rocksdb_options_destroy (db);
     if (error) {
         char doing[256];

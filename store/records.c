@@ -1,5 +1,4 @@
 #include "store/records.h"
-#include "store/kv_rocks.h"
 
 #define CACHE_BYTES        (48u << 20)
 #define WRITE_BUFFER_BYTES (64u << 20)
@@ -18,10 +17,20 @@ static const kv_family_t families[FAMILY_COUNT] = {
 #undef RECORD_FAMILY_ROW
 };
 
+kv_t *records_open_mode (const char *dir, kv_rocks_mode_t mode, err_t *err)
+{
+    kv_rocks_config_t config = { dir, families, FAMILY_COUNT, CACHE_BYTES, WRITE_BUFFER_BYTES, mode };
+    return kv_rocks_open (&config, err);
+}
+
 kv_t *records_open (const char *dir, err_t *err)
 {
-    kv_rocks_config_t config = { dir, families, FAMILY_COUNT, CACHE_BYTES, WRITE_BUFFER_BYTES };
-    return kv_rocks_open (&config, err);
+    return records_open_mode (dir, KV_ROCKS_NORMAL, err);
+}
+
+const char *record_family_name (record_family_t family)
+{
+    return families[family].name;
 }
 
 uint16_t record_partition (span_t user)

@@ -7,6 +7,7 @@
 #define STORE_RECORDS_H
 
 #include "store/kv.h"
+#include "store/kv_rocks.h"
 #include "wire/codec.h"
 
 #define RECORDS_FORMAT 1 /* of the database as a whole; an unknown newer one refuses to open */
@@ -46,30 +47,31 @@ typedef enum {
     F (S, u64, bytes)                                                                                                  \
     F (S, span, hash)                                                                                                  \
     F (S, u8, in_file)                                                                                                 \
-    F (S, u64, created_at) F (S, u64, updated_at) F (S, uuid, task) /* the newest; null: none yet */                   \
-        F (S, uuid, first_task)                                     /* null: none yet */                               \
-        F (S, u64, revisions)                                       /* numbers given out */                            \
-        F (S, u64, revision)                                        /* the one that search sees; 0: none */            \
+    F (S, u64, created_at)                                                                                             \
+    F (S, u64, updated_at) F (S, uuid, task) /* the newest; null: none yet */                                          \
+        F (S, uuid, first_task)              /* null: none yet */                                                      \
+        F (S, u64, revisions)                /* numbers given out */                                                   \
+        F (S, u64, revision)                 /* the one that search sees; 0: none */                                   \
         F (S, u64, processed_at) F (S, u32, chunks) F (S, span, metadata)
 /*  While a task lives its `live` record (and memory) has the moving parts; here they are as of the end. */
 #define RECORD_TASK(F, S)                                                                                              \
     F (S, uuid, document)                                                                                              \
     F (S, u8, status)                                                                                                  \
     F (S, u8, stage)                                                                                                   \
-    F (S, u8, priority) F (S, u8, progress) F (S, span, error_code) F (S, span, error_message) F (S, u32, attempts)    \
-        F (S, u32, segments) F (S, u32, segments_done) F (S, u32, segments_failed) F (S, u64, created_at)              \
-            F (S, u64, updated_at) F (S, u64, started_at) F (S, u64, completed_at) F (S, u64, revision)                \
-                F (S, span, options) F (S, u8, has_result) F (S, u8, partial) F (S, u32, chunks)                       \
-                    F (S, u32, embeddings) F (S, u64, processing_ms)                                                   \
-                        F (S, span, warnings) /* JSON objects, comma-separated */
+    F (S, u8, priority)                                                                                                \
+    F (S, u8, progress) F (S, span, error_code) F (S, span, error_message) F (S, u32, attempts) F (S, u32, segments)   \
+        F (S, u32, segments_done) F (S, u32, segments_failed) F (S, u64, created_at) F (S, u64, updated_at)            \
+            F (S, u64, started_at) F (S, u64, completed_at) F (S, u64, revision) F (S, span, options)                  \
+                F (S, u8, has_result) F (S, u8, partial) F (S, u32, chunks) F (S, u32, embeddings)                     \
+                    F (S, u64, processing_ms) F (S, span, warnings) /* JSON objects, comma-separated */
 #define RECORD_LIVE(F, S)                                                                                              \
     F (S, uuid, document)                                                                                              \
     F (S, u8, priority)                                                                                                \
     F (S, u8, front)                                                                                                   \
-    F (S, u8, progress) F (S, u8, stage) F (S, u32, attempts) F (S, u64, order) F (S, u64, created_at)                 \
-        F (S, u64, updated_at) F (S, u64, started_at) F (S, u64, revision)                                             \
-            F (S, u32, history) /* history entries written */                                                          \
-        F (S, u8, committing)   /* storage was told to commit; whether it did is known only from its answer */         \
+    F (S, u8, progress)                                                                                                \
+    F (S, u8, stage) F (S, u32, attempts) F (S, u64, order) F (S, u64, created_at) F (S, u64, updated_at)              \
+        F (S, u64, started_at) F (S, u64, revision) F (S, u32, history) /* history entries written */                  \
+        F (S, u8, committing) /* storage was told to commit; whether it did is known only from its answer */           \
         F (S, u64, last_seq) F (S, u8, last_event) /* for replays on the feed */
 #define RECORD_RESUME(F, S)                                                                                            \
     F (S, u64, revision) /* of which this is the checkpoint */                                                         \
@@ -77,8 +79,8 @@ typedef enum {
     F (S, u32, failed)                                                                                                 \
     F (S, u64, text_bytes)                                                                                             \
     F (S, span, cursor)                                                                                                \
-    F (S, u32, permille) F (S, u32, chunks) F (S, u32, embeddings) F (S, span, warnings) F (S, span, media_type)       \
-        F (S, span, metadata)
+    F (S, u32, permille)                                                                                               \
+    F (S, u32, chunks) F (S, u32, embeddings) F (S, span, warnings) F (S, span, media_type) F (S, span, metadata)
 #define RECORD_FIRST_ANSWER(F, S)                                                                                      \
     F (S, span, request) /* hash of the request */                                                                     \
     F (S, u64, at) F (S, u32, status) F (S, span, code) F (S, span, detail) F (S, span, location) F (S, span, body)
@@ -108,6 +110,9 @@ RECORDS (RECORD_DEFINE)
 
 /*  Opens the broker database in `dir` (made when missing). NULL with an error as kv_rocks_open, or ERR_NEWER_FORMAT. */
 kv_t *records_open (const char *dir, err_t *err);
+/*  The same in another mode (store/kv_rocks.h): to look at what is there, or to repair it. */
+kv_t *records_open_mode (const char *dir, kv_rocks_mode_t mode, err_t *err);
+const char *record_family_name (record_family_t family);
 
 /*  Partition of a user. */
 uint16_t record_partition (span_t user);
