@@ -1,16 +1,15 @@
 #include "base/clock.h"
+#include "base/dir.h"
 #include "base/log.h"
 #include "base/options.h"
 #include "broker/server.h"
 #include "store/blob.h"
 #include "store/records.h"
 
-#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
-#include <sys/stat.h>
 #include <unistd.h>
 #include <zmq.h>
 
@@ -64,10 +63,8 @@ static int run (const options_t *options, err_t *err)
     int signal_fd = open_signals ();
     const char *data = options_text (options, "data");
     str_format (&path, "%s/broker", data);
-    if (mkdir (path.data, 0700) == -1 && errno != EEXIST) {
-        err_set_errno (err, ERR_IO, errno, "cannot make the directory %s", path.data);
+    if (dir_make (path.data, err) == -1)
         goto out;
-    }
     blob_sweep (data);
     if (!(kv = records_open (path.data, err)))
         goto out;

@@ -1,4 +1,5 @@
 #include "client/datadir.h"
+#include "base/dir.h"
 #include "base/log.h"
 
 #include <assert.h>
@@ -50,8 +51,14 @@ static int make_directories (const char *path, err_t *err)
         partial[i] = path[i];
         partial[i + 1] = 0;
         bool complete = path[i + 1] == '/' || !path[i + 1];
-        if (complete && path[i] != '/' && mkdir (partial, 0700) != 0 && errno != EEXIST)
+        if (!complete || path[i] == '/')
+            continue;
+        if (mkdir (partial, 0700) == 0) {
+            if (dir_make (partial, err)) /* its name survives the power too */
+                return -1;
+        } else if (errno != EEXIST) {
             return err_set_errno (err, ERR_IO, errno, "cannot make the data directory '%s'", path);
+        }
     }
     return 0;
 }

@@ -1,4 +1,5 @@
 #include "store/blob.h"
+#include "base/dir.h"
 #include "base/failpoint.h"
 #include "base/uuid.h"
 
@@ -126,16 +127,6 @@ uint64_t blob_writer_size (const blob_writer_t *self)
     return self->size;
 }
 
-static int sync_dir (const char *path, err_t *err)
-{
-    int fd = open (path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    int rc =
-        fd == -1 || fsync (fd) == -1 ? err_set_errno (err, ERR_IO, errno, "cannot sync the directory %s", path) : 0;
-    if (fd != -1)
-        close (fd);
-    return rc;
-}
-
 int blob_writer_commit (blob_writer_t *self, span_t user, err_t *err)
 {
     str_t path = STR_INIT, parent = STR_INIT;
@@ -162,16 +153,14 @@ int blob_writer_commit (blob_writer_t *self, span_t user, err_t *err)
     }
     str_clear (&self->path);
     /* The name, and the names of directories that may be new. */
-    if (FAILPOINT_ERROR (BLOB_DIR_SYNC, err) == -1 || sync_dir (parent.data, err) == -1)
-        goto out;
+    rc = FAILPOINT_ERROR (BLOB_DIR_SYNC, err) == -1 ? -1 : dir_sync (parent.data, err);
     parent.data[user_size] = 0;
-    if (sync_dir (parent.data, err) == -1)
-        goto out;
-    *strrchr (parent.data, '/') = 0;
-    if (sync_dir (parent.data, err) == -1)
-        goto out;
+    for (int level = 0; level < 2 && rc == 0; level++) { /* of the user's, and of all blobs' */
+        rc = dir_sync (parent.data, err);
+        *strrchr (parent.data, '/') = 0;
+    }
+    rc = rc == 0 ? dir_sync (self->data_dir, err) : rc;
     FAILPOINT (BLOB_KEPT);
-    rc = 0;
 out:
     str_free (&path);
     str_free (&parent);

@@ -1,14 +1,13 @@
 #include "store/content.h"
+#include "base/dir.h"
 #include "base/failpoint.h"
 #include "base/log.h"
 #include "store/content_private.h"
 #include "store/records.h"
 #include "wire/columns.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 
 /*  Columns by their place in a job's frames. */
 enum { TEXT = 1, MARKS = 2, SPANS = 3, VECTORS = 4 };
@@ -56,10 +55,7 @@ content_t *content_open (const content_config_t *config, err_t *err)
     self->cache = vector_cache_new (config->vector_memory_bytes);
     pthread_mutex_init (&self->readers_lock, NULL);
     atomic_init (&self->turn, 1);
-    bool made = mkdir (config->dir, 0700) == 0 || errno == EEXIST;
-    if (!made)
-        err_set_errno (err, ERR_IO, errno, "cannot make the directory %s", config->dir);
-    else
+    if (dir_make (config->dir, err) == 0 && dir_make (path, err) == 0)
         self->kv = content_records_open (path, &self->state, err);
     free (path);
     if (!self->kv || content_garbage_load (self, err) < 0 || open_index (self, err) < 0)

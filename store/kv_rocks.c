@@ -1,4 +1,5 @@
 #include "store/kv_rocks.h"
+#include "store/wal.h"
 
 #include <rocksdb/c.h>
 #include <stdio.h>
@@ -20,6 +21,7 @@ typedef struct {
     rocksdb_writeoptions_t *write;
     rocksdb_writeoptions_t *write_sync;
     rocksdb_writebatch_t *batch; /* empty between commits; kept for its memory */
+    rocksdb_writebatch_t *mark;  /* what follows a synced commit (wal.h); NULL: nothing */
 } rocks_t;
 
 typedef struct {
@@ -80,7 +82,13 @@ static int rocks_commit (kv_t *kv, const kv_batch_t *batch, bool sync, err_t *er
         self->batch = rocksdb_writebatch_create ();
     } else
         rocksdb_writebatch_clear (out);
-    return error ? kv_rocks_error (err, error, "cannot write the database") : 0;
+    if (error)
+        return kv_rocks_error (err, error, "cannot write the database");
+    if (sync && self->mark) {
+        rocksdb_write (self->db, self->write, self->mark, &error);
+        rocksdb_free (error); /* the commit is durable in any case; what is wrong shows in the next one */
+    }
+    return 0;
 }
 
 static void iter_seek (kv_iter_t *iter, span_t key)
@@ -174,6 +182,8 @@ static void rocks_destroy (kv_t *kv)
     rocksdb_writeoptions_destroy (self->write);
     rocksdb_writeoptions_destroy (self->write_sync);
     rocksdb_writebatch_destroy (self->batch);
+    if (self->mark)
+        rocksdb_writebatch_destroy (self->mark);
     free (self);
 }
 
@@ -307,8 +317,22 @@ static void open_read_only (rocks_t *self, const rocksdb_options_t *db, const ch
         self->handles[place[i]] = handles[i];
 }
 
+static rocksdb_writebatch_t *make_mark (const char *path)
+{
+    char mark[WAL_MARK_SIZE];
+    if (!wal_mark (path, mark))
+        return NULL;
+    rocksdb_writebatch_t *batch = rocksdb_writebatch_create ();
+    rocksdb_writebatch_put_log_data (batch, mark, sizeof mark);
+    return batch;
+}
+
 kv_t *kv_rocks_open (const kv_rocks_config_t *config, err_t *err)
 {
+    bool may_write = config->mode != KV_ROCKS_READ_ONLY;
+    int torn = config->mode == KV_ROCKS_LOSSY ? 0 : wal_check (config->path, may_write, err);
+    if (torn == -1)
+        return NULL;
     rocks_t *self = calloc (1, sizeof *self);
     if (!self || config->family_count > FAMILIES_MAX)
         abort ();
@@ -328,6 +352,8 @@ kv_t *kv_rocks_open (const kv_rocks_config_t *config, err_t *err)
     }
 
     rocksdb_options_t *db = database_options (config);
+    if (torn == 1) /* what a start would cut off is passed over */
+        rocksdb_options_set_wal_recovery_mode (db, rocksdb_point_in_time_recovery);
     char *error = NULL;
     if (config->mode == KV_ROCKS_READ_ONLY)
         open_read_only (self, db, config->path, names, &error);
@@ -345,5 +371,6 @@ kv_t *kv_rocks_open (const kv_rocks_config_t *config, err_t *err)
         kv_destroy (&kv);
         return NULL;
     }
+    self->mark = may_write ? make_mark (config->path) : NULL;
     return &self->kv;
 }

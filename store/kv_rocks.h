@@ -1,5 +1,6 @@
 /*  kv_rocks.h: the kv_t on RocksDB 7.8. The one place where RocksDB's error strings are translated.
  *
+ *  The logs are looked at before RocksDB sees them (wal.h): what a power cut tore is cut off, damage is refused. Then
  *  wal_recovery_mode 0 (a torn tail is tolerated, damage is not), paranoid checks, checksums verified. Not used, for
  *  bugs in 7.8: wal_compression, async_io, DeleteRange, atomic_flush, TransactionDB, manual_wal_flush.
  */
