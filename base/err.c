@@ -26,6 +26,7 @@ static const row_t *row (err_code_t code)
 void err_setv (err_t *err, err_code_t code, const char *format, va_list args)
 {
     err->code = code;
+    err->retry_after_s = 0;
     bool cut = vsnprintf (err->message, sizeof err->message, format, args) >= (int)sizeof err->message;
     span_t rest = span_str (err->message);
     while (rest.size) {

@@ -9,6 +9,7 @@
 
 #include <stdarg.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 /*  Class of a code: what helps.
  *    RETRY   the same call may succeed later (a resource was short, a peer was away)
@@ -35,6 +36,8 @@ typedef enum { ERR_RETRY, ERR_REJECT, ERR_GIVEUP } err_class_t;
     X (INVALID_VALUE, "invalid_value", 422, REJECT, "A field of the body has a value that is not allowed")             \
     X (IDEMPOTENCY_MISMATCH, "idempotency_mismatch", 422, REJECT, "This Idempotency-Key was used with another body")   \
     X (QUEUE_FULL, "queue_full", 429, RETRY, "Too many tasks are waiting")                                             \
+    X (RATE_LIMITED, "rate_limited", 429, RETRY, "Work is handed in faster than is allowed")                           \
+    X (QUOTA_EXCEEDED, "quota_exceeded", 429, RETRY, "The documents would take more space than is allowed")            \
     X (INTERNAL, "internal", 500, GIVEUP, "Something went wrong on the server")                                        \
     X (UNAVAILABLE, "unavailable", 503, RETRY, "A part of the service is away for the moment")                         \
     X (DRAINING, "draining", 503, RETRY, "The service is shutting down")                                               \
@@ -74,10 +77,11 @@ typedef enum {
 
 typedef struct {
     err_code_t code;
-    char message[512]; /* one sentence that names the cause and the way out; NUL-terminated */
+    uint32_t retry_after_s; /* when the same call may succeed, as well as that is known; 0: it is not */
+    char message[512];      /* one sentence that names the cause and the way out; NUL-terminated */
 } err_t;
 
-/*  Fills *err (NULL is allowed) and returns -1, so that callers can `return err_set (…)`.
+/*  Fills *err (NULL is allowed) and returns -1, so that callers can `return err_set (…)`; retry_after_s is 0 then.
  *  Control characters and malformed UTF-8 become '?': messages may quote untrusted names. What is too long is cut
  *  between characters. */
 int err_set (err_t *err, err_code_t code, const char *format, ...) __attribute__ ((format (printf, 3, 4)));

@@ -25,6 +25,11 @@ static const option_t table[] = {
     { "silence", OPTION_NUMBER, "300", "SECONDS", "a job that makes no progress is tried again" },
     { "task-timeout", OPTION_NUMBER, "86400", "SECONDS", "most time that a task may take; 0: any" },
     { "disk-reserve", OPTION_SIZE, "64M", "BYTES", "refuse new documents when less than this is free" },
+    { "tasks", OPTION_NUMBER, "4000000", "TASKS", "most that live, of all users; 0: any" },
+    { "user-tasks", OPTION_NUMBER, "2000000", "TASKS", "most that wait, of one user; 0: any" },
+    { "user-bytes", OPTION_SIZE, "0", "BYTES", "most in documents of one user; 0: any" },
+    { "user-rate", OPTION_NUMBER, "0", "N", "submits a second of one user; 0: any" },
+    { "user-burst", OPTION_NUMBER, "100", "N", "submits at once, under --user-rate" },
     { "log-level", OPTION_TEXT, "info", "LEVEL", "debug, info, warn or error" },
     { 0 },
 };
@@ -42,6 +47,13 @@ static int open_signals (void)
 static int require (const options_t *options, const char *name, err_t *err)
 {
     return options_text (options, name) ? 0 : err_set (err, ERR_CONFIG, "--%s is required", name);
+}
+
+/*  What is larger than anything means the most there can be. */
+static uint32_t number_32 (const options_t *options, const char *name)
+{
+    uint64_t number = options_number (options, name);
+    return number < UINT32_MAX ? (uint32_t)number : UINT32_MAX;
 }
 
 static int run (const options_t *options, err_t *err)
@@ -74,6 +86,11 @@ static int run (const options_t *options, err_t *err)
     config.active_max = (uint32_t)options_number (options, "active");
     config.silence_ms = (uint32_t)options_number (options, "silence") * 1000;
     config.task_ms = options_number (options, "task-timeout") * 1000;
+    config.tasks_max = options_number (options, "tasks");
+    config.user_tasks = options_number (options, "user-tasks");
+    config.user_bytes = options_number (options, "user-bytes");
+    config.user_rate = number_32 (options, "user-rate");
+    config.user_burst = number_32 (options, "user-burst");
     config.seed = clock_mono_us ();
     uint64_t start = clock_mono_ms ();
     if (!(core = core_new (&config, kv, start, clock_wall_ms (), err)))

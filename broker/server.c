@@ -14,7 +14,8 @@
 #include <unistd.h>
 #include <zmq.h>
 
-#define DRAIN_MAX     512 /* messages a turn takes from one socket: timers must not starve */
+#define DRAIN_MAX     512         /* messages a turn takes from one socket: timers must not starve */
+#define DRAIN_BYTES   (16u << 20) /* and about so much: a turn holds what it took in its batch, and in RocksDB's */
 #define FEED_HWM      20000
 #define DISK_CHECK_MS 1000u
 #define WALK_MS       3600000u /* how often all blob files are looked at */
@@ -259,10 +260,13 @@ static void drain (server_t *self, void *socket, bool router)
 {
     frames_t in = { 0 };
     err_t err;
-    for (int i = 0; i < DRAIN_MAX; i++) {
+    size_t bytes = 0;
+    for (int i = 0; i < DRAIN_MAX && bytes < DRAIN_BYTES; i++) {
         int got = frames_recv (socket, router, &in, &err);
         if (got == 0)
             break;
+        for (size_t p = 0; p < in.payload_count; p++)
+            bytes += buf_size (in.payload[p]);
         if (got == 1 && in.msg.kind == WIRE_KIND_SUBMIT && !blob_is_there (self, &in.msg.submit)) {
             /* The same content was deleted between the upload and this submit. */
             err_set (&err, ERR_UNAVAILABLE, "the uploaded file is gone again; submit it once more");
@@ -292,9 +296,11 @@ static void check_disk (server_t *self, uint64_t now)
         return;
     self->disk_checked_ms = now;
     struct statvfs fs;
-    if (statvfs (self->config.data_dir, &fs) == 0)
-        core_refuse (self->core,
-                     (uint64_t)fs.f_bavail * fs.f_frsize < self->config.disk_reserve_bytes ? ERR_DISK_FULL : ERR_NONE);
+    if (statvfs (self->config.data_dir, &fs) == -1)
+        return;
+    uint64_t available = (uint64_t)fs.f_bavail * fs.f_frsize, reserve = self->config.disk_reserve_bytes;
+    core_refuse (self->core, available < reserve ? ERR_DISK_FULL : ERR_NONE);
+    core_disk_room (self->core, available < reserve ? 0 : available - reserve);
 }
 
 /*  Files that no document has: of uploads whose submit never came. Returns when to go on. */

@@ -37,6 +37,11 @@ static const option_t up_options[] = {
     { "silence", OPTION_NUMBER, NULL, "SECONDS", "a job that makes no progress is tried again" },
     { "task-timeout", OPTION_NUMBER, NULL, "SECONDS", "most time that a task may take; 0: any" },
     { "disk-reserve", OPTION_SIZE, NULL, "BYTES", "free space below which documents are refused" },
+    { "tasks", OPTION_NUMBER, NULL, "TASKS", "most that live, of all users; 0: any" },
+    { "user-tasks", OPTION_NUMBER, NULL, "TASKS", "most that wait, of one user; 0: any" },
+    { "user-bytes", OPTION_SIZE, NULL, "BYTES", "most in documents of one user; 0: any" },
+    { "user-rate", OPTION_NUMBER, NULL, "N", "submits a second of one user; 0: any" },
+    { "user-burst", OPTION_NUMBER, NULL, "N", "submits at once, under --user-rate" },
     { "inflated-limit", OPTION_SIZE, NULL, "BYTES", "most that one document may unpack to" },
     { "text-limit", OPTION_SIZE, NULL, "BYTES", "most text taken from one document" },
     { "parser-memory", OPTION_SIZE, NULL, "BYTES", "most memory a parser may use" },
@@ -53,7 +58,8 @@ static const struct {
     { "memory", "myelin-broker" },          { "active", "myelin-broker" },       { "silence", "myelin-broker" },
     { "task-timeout", "myelin-broker" },    { "disk-reserve", "myelin-broker" }, { "disk-reserve", "myelin-gateway" },
     { "inflated-limit", "myelin-extract" }, { "text-limit", "myelin-extract" },  { "parser-memory", "myelin-extract" },
-    { "parser-stall", "myelin-extract" },
+    { "parser-stall", "myelin-extract" },   { "tasks", "myelin-broker" },        { "user-tasks", "myelin-broker" },
+    { "user-bytes", "myelin-broker" },      { "user-rate", "myelin-broker" },    { "user-burst", "myelin-broker" },
 };
 
 /*  What every process of a program gets: --option with a fixed value of the run, or with the user's. */

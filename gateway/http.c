@@ -5,6 +5,7 @@
 #include "gateway/http.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "gateway/admit.h"
 #include "gateway/http_body.h"
 #include "gateway/http_conns.h"
 #include "gateway/http_guard.h"
@@ -29,8 +30,10 @@ typedef struct exchange {
     struct MHD_Connection *connection;
     http_conn_t *conn;
     bool is_head;
-    bool begun; /* the headers were seen */
-    bool given; /* the dispatcher has it */
+    bool begun;  /* the headers were seen */
+    bool asking; /* whether the body may come */
+    bool told;   /* that it may; the daemon has not heard of it yet */
+    bool given;  /* the dispatcher has it */
     bool suspended;
     bool refused; /* in the middle of its body; nothing more is read */
     err_t err;    /* of the target; code ERR_NONE: none */
@@ -164,22 +167,53 @@ static int check (exchange_t *self, const char *method)
     return 0;
 }
 
-static enum MHD_Result begin (exchange_t *self, const char *method)
+/*  Answers before the body. What follows of this request is not read, and after broken framing nobody knows where the
+ *  next one begins. */
+static enum MHD_Result turn_away (exchange_t *self)
 {
-    self->begun = true;
-    self->http->in_hand++;
-    self->is_head = strcmp (method, "HEAD") == 0;
-    if (check (self, method) == 0) {
-        http_conn_body (self->conn, clock_mono_ms ());
-        return MHD_YES;
-    }
     http_conn_answer (self->conn);
-    /* What follows of this request is not read, and after broken framing nobody knows where the next one begins. */
     if (!self->guard.is_chunked && !self->guard.length && self->err.code == ERR_NONE)
         return MHD_YES; /* the next call queues the answer, and the connection lives on */
     MHD_add_response_header (self->response, "Connection", "close");
     linger_add (self->http->lingering, self->conn->fd, clock_mono_ms ());
     return queue (self);
+}
+
+/*  An admit's then. Whatever comes of the question, libmicrohttpd calls the handler once more as if for the first time.
+ */
+static void may_come (request_t *request)
+{
+    exchange_t *self = (exchange_t *)request;
+    self->asking = false;
+    self->told = true;
+    http_conn_body (self->conn, clock_mono_ms ());
+    resume (self);
+}
+
+/*  True: the broker is asked before the body is read. */
+static bool ask_first (exchange_t *self)
+{
+    const http_guard_t *guard = &self->guard;
+    uint64_t bytes = http_body_least (&self->request, guard->length);
+    if (self->request.route->body != BODY_UPLOAD || !(guard->is_chunked || admit_is_needed (guard->length)))
+        return false;
+    self->asking = true;
+    http_conn_answer (self->conn);
+    admit_ask (&self->request, guard->is_chunked ? 0 : bytes, may_come);
+    suspend (self);
+    return true;
+}
+
+static enum MHD_Result begin (exchange_t *self, const char *method)
+{
+    self->begun = true;
+    self->http->in_hand++;
+    self->is_head = strcmp (method, "HEAD") == 0;
+    if (check (self, method) == -1)
+        return turn_away (self);
+    if (!ask_first (self))
+        http_conn_body (self->conn, clock_mono_ms ());
+    return MHD_YES;
 }
 
 /*  libmicrohttpd takes no answer in the middle of a body. To wait for an end that may never come would be to read what
@@ -214,6 +248,12 @@ static enum MHD_Result handle (void *arg, struct MHD_Connection *connection, con
     err_t err;
     if (!self->begun)
         return begin (self, method);
+    if (self->asking)
+        return self->response ? turn_away (self) : MHD_YES;
+    if (self->told) {
+        self->told = false;
+        return MHD_YES;
+    }
     if (self->response)
         return queue (self);
     if (self->refused)
@@ -392,7 +432,7 @@ void http_give_up (http_t *self)
     err_t err;
     err_set (&err, ERR_DRAINING, "the gateway stops and does not wait for the rest of the body");
     for (exchange_t *exchange = self->exchanges; exchange; exchange = exchange->next)
-        if (exchange->begun && !exchange->given && !exchange->refused && !exchange->response) {
+        if (exchange->begun && !exchange->asking && !exchange->given && !exchange->refused && !exchange->response) {
             refuse (exchange, &err);
             resume (exchange); /* and it is closed with what comes next */
         }

@@ -12,6 +12,12 @@ uint64_t http_body_max (const request_t *request)
     return request->gateway->config.upload_max + (dispatch_is_form (request) ? FORM_OVERHEAD : 0);
 }
 
+uint64_t http_body_least (const request_t *request, uint64_t length)
+{
+    uint64_t around = dispatch_is_form (request) ? FORM_OVERHEAD : 0;
+    return length > around ? length - around : 0;
+}
+
 /*  The field whose value was collected is complete. */
 static int end_field (http_body_t *self)
 {

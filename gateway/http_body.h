@@ -29,5 +29,7 @@ void http_body_free (http_body_t *self);
 
 /*  Most bytes the body of a request may have, by its route. */
 uint64_t http_body_max (const request_t *request);
+/*  Least bytes that the document in a body of `length` has; 0: nobody knows. */
+uint64_t http_body_least (const request_t *request, uint64_t length);
 
 #endif

@@ -49,8 +49,8 @@ void http_reply_refusal (str_t *out, const err_t *err, span_t request_id)
     problem_write (&body, err->code, 0, span_str (err->message));
     str_format (out, "HTTP/1.1 %d Refused\r\nContent-Type: %s\r\nContent-Length: %zu\r\nConnection: close\r\n",
                 err_status (err->code), PROBLEM_MEDIA_TYPE, body.size);
-    if (err_status (err->code) == 503)
-        str_text (out, "Retry-After: 1\r\n");
+    if (err_status (err->code) == 503 || err_status (err->code) == 429)
+        str_format (out, "Retry-After: %u\r\n", err->retry_after_s ? err->retry_after_s : RETRY_AFTER_S);
     if (is_header_value (request_id))
         str_format (out, "X-Request-Id: %.*s\r\n", SPAN_ARG (request_id));
     str_text (out, "\r\n");

@@ -10,6 +10,7 @@ bool relay_failed (const frames_t *reply, err_t *err)
     char name[64];
     snprintf (name, sizeof name, "%.*s", SPAN_ARG (head->code));
     err_set (err, err_code (name), "%.*s", SPAN_ARG (head->detail));
+    err->retry_after_s = head->retry_after_s;
     return true;
 }
 

@@ -24,6 +24,7 @@ void request_clear (request_t *self)
     buf_unref (&self->bytes);
     self->in_file = false;
     self->byte_count = 0;
+    self->admitted = false;
     self->route = NULL;
     self->args.given = 0;
     str_clear (&self->options);
@@ -171,20 +172,24 @@ void request_reply (request_t *self, int status, buf_t *json)
     self->answer (self, &reply);
 }
 
-static void answer_problem (request_t *self, err_code_t code, span_t detail, span_t allow)
+static void answer_problem (request_t *self, err_code_t code, span_t detail, span_t allow, uint32_t retry_after_s)
 {
+    str_t after = STR_INIT;
     str_t text = STR_INIT;
     problem_write (&text, code, 0, detail);
     buf_t *body = buf_take (text.data, text.size);
     reply_t reply = {
         .status = err_status (code), .media_type = PROBLEM_MEDIA_TYPE, .is_json = true, .body = body, .fd = -1
     };
-    if (reply.status == 429 || reply.status == 503)
-        reply_header (&reply, "Retry-After", SPAN_LIT ("1"));
+    if (reply.status == 429 || reply.status == 503) {
+        str_u64 (&after, retry_after_s ? retry_after_s : RETRY_AFTER_S);
+        reply_header (&reply, "Retry-After", str_span (&after));
+    }
     reply_header (&reply, "Allow", allow);
     reply_header (&reply, "X-Request-Id", self->headers[HEADER_REQUEST_ID]);
     self->answer (self, &reply);
     buf_unref (&body);
+    str_free (&after);
 }
 
 void request_problem (request_t *self, err_code_t code, const char *format, ...)
@@ -194,18 +199,18 @@ void request_problem (request_t *self, err_code_t code, const char *format, ...)
     va_start (args, format);
     vsnprintf (err.message, sizeof err.message, format, args);
     va_end (args);
-    answer_problem (self, code, span_str (err.message), SPAN_EMPTY);
+    answer_problem (self, code, span_str (err.message), SPAN_EMPTY, 0);
 }
 
 void request_problem_err (request_t *self, const err_t *err)
 {
-    answer_problem (self, err->code, span_str (err->message), SPAN_EMPTY);
+    answer_problem (self, err->code, span_str (err->message), SPAN_EMPTY, err->retry_after_s);
 }
 
 void request_not_allowed (request_t *self, span_t methods)
 {
     str_t detail = STR_INIT;
     str_format (&detail, "This path takes: %.*s.", SPAN_ARG (methods));
-    answer_problem (self, ERR_METHOD_NOT_ALLOWED, str_span (&detail), methods);
+    answer_problem (self, ERR_METHOD_NOT_ALLOWED, str_span (&detail), methods, 0);
     str_free (&detail);
 }

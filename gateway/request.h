@@ -33,6 +33,7 @@ typedef enum {
 #define REQUEST_SEGMENTS 8
 #define REQUEST_PARAMS   24
 #define REPLY_HEADERS    6
+#define RETRY_AFTER_S    1 /* when nobody knows better */
 
 typedef struct {
     span_t name;
@@ -60,6 +61,7 @@ typedef struct upload upload_t;
 typedef void request_answer_fn (request_t *self, const reply_t *reply);
 typedef void request_stream_fn (request_t *self); /* answers with server-sent events */
 typedef void request_more_fn (request_t *self);   /* more of the body can be taken */
+typedef void request_then_fn (request_t *self);   /* what comes next (admit.h) */
 
 struct request {
     gateway_t *gateway;
@@ -87,6 +89,8 @@ struct request {
     bool in_file;
     uint64_t byte_count;
     hash_t hash;
+    bool admitted; /* the broker was asked whether the upload may come, and said yes */
+    request_then_fn *then;
 
     /* what the dispatcher made of it */
     const struct route *route;

@@ -4,6 +4,7 @@
 #include "gateway/zmq_front.h"
 #include "base/log.h"
 #include "base/loopback.h"
+#include "gateway/admit.h"
 #include "gateway/dispatch.h"
 #include "gateway/envelope.h"
 #include "gateway/upload.h"
@@ -33,7 +34,8 @@ typedef struct zmq_request {
     struct zmq_request *next;
     zmq_front_t *front;
     json_t *json;
-    size_t bytes; /* of its frames */
+    buf_t *document; /* until it may be saved */
+    size_t bytes;    /* of its frames */
     size_t route_count;
     size_t route_sizes[ROUTE_MAX];
     str_t route; /* the frames of the way back, one after the other */
@@ -129,6 +131,7 @@ static void give_back (zmq_request_t *self)
     upload_destroy (&self->request.upload);
     json_decref (self->json);
     self->json = NULL;
+    buf_unref (&self->document);
     self->next = front->pool;
     front->pool = self;
     front->in_hand--;
@@ -216,6 +219,16 @@ static buf_t *keep_part (zmq_msg_t *part)
     return buf_wrap (part_span (kept), drop_part, kept);
 }
 
+/*  An admit's then, too: the whole document is here. */
+static void take_document (request_t *request)
+{
+    zmq_request_t *self = (zmq_request_t *)request;
+    buf_t *document = self->document;
+    self->document = NULL;
+    upload_whole (request, document);
+    buf_unref (&document);
+}
+
 static void run (zmq_request_t *self, json_t *body, zmq_msg_t *bytes)
 {
     request_t *request = &self->request;
@@ -235,9 +248,12 @@ static void run (zmq_request_t *self, json_t *body, zmq_msg_t *bytes)
         request_problem_err (request, &err);
         return;
     }
-    buf_t *document = keep_part (bytes);
-    upload_whole (request, document);
-    buf_unref (&document);
+    self->document = keep_part (bytes);
+    uint64_t size = buf_size (self->document);
+    if (size && size <= request->gateway->config.upload_max && admit_is_needed (size))
+        admit_ask (request, size, take_document);
+    else
+        take_document (request);
 }
 
 static void take_message (zmq_front_t *front, zmq_msg_t *parts, size_t count)

@@ -13,8 +13,10 @@ typedef void tally_fn (tally_t *self, span_t value);
 
 static void tally_document (tally_t *self, span_t value)
 {
-    (void)value;
+    record_document_t document;
     self->count.documents++;
+    if (codec_decode (&record_document_shape, value, &document, NULL) == 0)
+        self->count.bytes += document.bytes;
 }
 
 static void tally_task (tally_t *self, span_t value)
@@ -59,6 +61,7 @@ static void report_counts (tally_t *self, const record_user_t *kept)
         size_t offset;
     } counters[] = {
         { "documents", offsetof (record_user_t, documents) },
+        { "bytes", offsetof (record_user_t, bytes) },
         { "completed", offsetof (record_user_t, completed) },
         { "failed", offsetof (record_user_t, failed) },
         { "cancelled", offsetof (record_user_t, cancelled) },

@@ -39,6 +39,7 @@ typedef enum {
 #define RECORD_USER(F, S)                                                                                              \
     F (S, u64, seq) /* of the last event */                                                                            \
     F (S, u64, documents)                                                                                              \
+    F (S, u64, bytes) /* of all documents */                                                                           \
     F (S, u64, completed)                                                                                              \
     F (S, u64, failed) F (S, u64, cancelled) F (S, u64, processing_ms) /* sum over completed tasks */
 #define RECORD_DOCUMENT(F, S)                                                                                          \
@@ -88,7 +89,7 @@ typedef enum {
 /*  X (symbol, lower-case name, version) */
 #define RECORDS(X)                                                                                                     \
     X (META, meta, 1)                                                                                                  \
-    X (USER, user, 1)                                                                                                  \
+    X (USER, user, 2)                                                                                                  \
     X (DOCUMENT, document, 1)                                                                                          \
     X (TASK, task, 1)                                                                                                  \
     X (LIVE, live, 1)                                                                                                  \

@@ -129,8 +129,16 @@ typedef enum {
     F (S, u8, in_file) /* 1: the blob file is in place; 0: payload frame 1 holds the bytes */                          \
     F (S, u8, priority)                                                                                                \
     F (S, u8, reprocess) /* on_duplicate=reprocess */                                                                  \
+    F (S, u8, admitted)  /* an ADMIT of it was answered with 204 */                                                    \
     F (S, span, options)                                                                                               \
     WIRE_IDEM (F, S)
+/*  May a submit come? Asked before its body is taken, when that is large. 204, or what the submit would be refused
+ *  with; the submit is looked at again, but for the rate. */
+#define WIRE_ADMIT(F, S)                                                                                               \
+    WIRE_REQUEST (F, S)                                                                                                \
+    F (S, u64, bytes) /* as declared; 0: not known */                                                                  \
+    F (S, u8, makes_task)                                                                                              \
+    F (S, span, idem_key) /* of the submit: one that was answered may always come again */
 #define WIRE_DOCUMENT_GET(F, S)    WIRE_REQUEST (F, S) F (S, uuid, document)
 #define WIRE_DOCUMENT_BLOB(F, S)   WIRE_REQUEST (F, S) F (S, uuid, document) /* → the bytes, or their path */
 #define WIRE_DOCUMENT_DELETE(F, S) WIRE_REQUEST (F, S) F (S, uuid, document)
@@ -184,7 +192,8 @@ typedef enum {
     F (S, span, code)  /* name of an error code; empty: success */                                                     \
     F (S, span, detail)                                                                                                \
     F (S, span, path) /* DOCUMENT_BLOB: file with the bytes, when not in frame 2 */                                    \
-    F (S, span, location)
+    F (S, span, location)                                                                                              \
+    F (S, u32, retry_after_s) /* with an error: when it may be over; 0: not known */
 
 typedef enum { SEARCH_HYBRID, SEARCH_TEXT, SEARCH_VECTOR } search_mode_t;
 
@@ -218,7 +227,8 @@ typedef enum { SEARCH_HYBRID, SEARCH_TEXT, SEARCH_VECTOR } search_mode_t;
     X (SEARCH, search)                                                                                                 \
     X (CHUNKS, chunks)                                                                                                 \
     X (REPLY, reply)                                                                                                   \
-    X (METRICS, metrics)
+    X (METRICS, metrics)                                                                                               \
+    X (ADMIT, admit)
 
 typedef enum {
     WIRE_NONE, /* no message has kind 0 */

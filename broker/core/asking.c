@@ -1,5 +1,6 @@
 #include "broker/core/asking.h"
 #include "base/log.h"
+#include "broker/core/limits.h"
 
 #include <stdlib.h>
 
@@ -143,7 +144,7 @@ int ask_show_task (core_t *self, user_t *user, uuid_t id, str_t *out, err_t *err
     return rc;
 }
 
-int ask_check_new_work (core_t *self, const user_t *user, uint8_t priority, err_t *err)
+int ask_check_open (const core_t *self, uint8_t priority, err_t *err)
 {
     if (self->refuse == ERR_DISK_FULL)
         return err_set (err, ERR_DISK_FULL, "the disk is nearly full: free some space, then try again");
@@ -151,8 +152,14 @@ int ask_check_new_work (core_t *self, const user_t *user, uint8_t priority, err_
         return err_set (err, ERR_DRAINING, "the service is stopping; try again in a moment");
     if (priority > 10)
         return err_set (err, ERR_INVALID_VALUE, "priority is %u, it goes from 1 to 10", priority);
-    if (user->pending >= PENDING_MAX)
-        return err_set (err, ERR_QUEUE_FULL, "%llu tasks wait already; try again when some have ended",
-                        (unsigned long long)user->pending);
+    return 0;
+}
+
+int ask_check_new_task (core_t *self, user_t *user, uint8_t priority, err_t *err)
+{
+    if (ask_check_open (self, priority, err) == -1 || limits_check_disk (self, 0, err) == -1 ||
+        limits_take_token (self, user, err) == -1 || limits_check_task (self, user, err) == -1)
+        return -1;
+    limits_use_disk (self, 0);
     return 0;
 }

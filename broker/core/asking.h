@@ -5,7 +5,6 @@
 #include "broker/core/state.h"
 
 #define DEFAULT_PRIORITY 5u
-#define PENDING_MAX      4000000u /* tasks of one user; each costs the broker about 200 bytes of memory */
 
 /*  Who asked, and how to answer. */
 typedef struct {
@@ -32,10 +31,13 @@ void ask_put_document (core_t *self, user_t *user, uuid_t id, const record_docum
 int ask_task (core_t *self, user_t *user, uuid_t id, record_task_t *task, str_t *bytes, err_t *err); /* as last put */
 /*  Appends the task, living or ended, as JSON. */
 int ask_show_task (core_t *self, user_t *user, uuid_t id, str_t *out, err_t *err);
-/*  -1: no new task may be made now. */
-int ask_check_new_work (core_t *self, const user_t *user, uint8_t priority, err_t *err);
+/*  Is new work taken at all? Of this priority? -1: no. */
+int ask_check_open (const core_t *self, uint8_t priority, err_t *err);
+/*  A task of a document that is stored already: takes a token. -1: it may not be made now. */
+int ask_check_new_task (core_t *self, user_t *user, uint8_t priority, err_t *err);
 
 /*  documents.c, quarantine.c */
+void documents_admit (core_t *self, const asker_t *asker, const frames_t *in);
 void documents_submit (core_t *self, const asker_t *asker, const frames_t *in);
 void documents_get (core_t *self, const asker_t *asker, const frames_t *in);
 void documents_blob (core_t *self, const asker_t *asker, const frames_t *in);

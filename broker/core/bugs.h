@@ -22,7 +22,10 @@
     X (DOUBLED, "a result that comes again counts again")                                                              \
     X (UNCOUNTED, "a result that is ignored is not counted")                                                           \
     X (NO_AGEING, "the oldest has no turn of its own")                                                                 \
-    X (NO_CHARGE, "whatever a user takes is charged to nobody")
+    X (NO_CHARGE, "whatever a user takes is charged to nobody")                                                        \
+    X (BYTES_KEPT, "the bytes of a deleted document stay counted")                                                     \
+    X (ONE_TASK_MORE, "one task more may wait than may")                                                               \
+    X (TOKENS_FREE, "a submit takes no token of its user's rate")
 
 typedef enum {
     BUG_NONE,

@@ -27,6 +27,9 @@ const core_config_t core_config_default = {
     .silence_ms = 300000,
     .grace_ms = 10000,
     .task_ms = 24u * 3600u * 1000u,
+    .tasks_max = 4000000,
+    .user_tasks = 2000000,
+    .user_burst = 100,
     .seed = 1,
 };
 
@@ -167,7 +170,8 @@ void core_reply_error (core_t *self, buf_t *route, uint64_t req, const err_t *er
     wire_reply_t reply = { .req = req,
                            .status = (uint32_t)err_status (err->code),
                            .code = span_str (err_name (err->code)),
-                           .detail = span_str (err->message) };
+                           .detail = span_str (err->message),
+                           .retry_after_s = err->retry_after_s };
     core_reply (self, route, &reply, NULL, NULL);
 }
 
@@ -280,6 +284,7 @@ core_t *core_new (const core_config_t *config, kv_t *kv, uint64_t mono_ms, uint6
     self->config = *config;
     self->kv = kv;
     self->random = config->seed;
+    self->disk_room = UINT64_MAX;
     self->next_number = 1;
     self->next_order = FIRST_ORDER;
     self->front_order = FIRST_ORDER;
@@ -348,6 +353,11 @@ uint64_t core_epoch (const core_t *self)
 void core_refuse (core_t *self, err_code_t code)
 {
     self->refuse = code;
+}
+
+void core_disk_room (core_t *self, uint64_t bytes)
+{
+    self->disk_room = bytes;
 }
 
 /*  --- the turn --- */

@@ -34,7 +34,13 @@ typedef struct {
     uint32_t silence_ms;  /* a job that shows no progress for so long is asked to stop */
     uint32_t grace_ms;    /* and when it has not by then, its worker is killed */
     uint64_t task_ms;     /* most time a task may take once it is begun; 0: any */
-    uint64_t seed;        /* of the jitter */
+    /* limits of new work (limits.h); 0: none */
+    uint64_t tasks_max;  /* living tasks of all users: each takes some hundred bytes of memory */
+    uint64_t user_tasks; /* pending ones of one user */
+    uint64_t user_bytes; /* of all documents of one user */
+    uint32_t user_rate;  /* requests of one user that make work, in a second … */
+    uint32_t user_burst; /* … and at once */
+    uint64_t seed;       /* of the jitter */
 } core_config_t;
 
 extern const core_config_t core_config_default;
@@ -67,6 +73,10 @@ void core_file_found (core_t *self, span_t user, hash_t hash);
 
 /*  New work is refused with this error (ERR_DISK_FULL, ERR_DRAINING) until set back to ERR_NONE. */
 void core_refuse (core_t *self, err_code_t code);
+
+/*  So many bytes may still be written to the disk: what does not fit is refused with ERR_DISK_FULL before it is stored.
+ *  The core takes off what it accepts until it is told again. Without a word of it: any number. */
+void core_disk_room (core_t *self, uint64_t bytes);
 
 /*  Due timers, then jobs to free slots. Returns the monotonic time of the next deadline. */
 uint64_t core_dispatch (core_t *self);

@@ -1,5 +1,6 @@
 /*  documents.c: requests about documents: handing one in, its bytes, its end. */
 #include "broker/core/asking.h"
+#include "broker/core/limits.h"
 #include "store/blob.h"
 
 static void answer_pair (core_t *self, const asker_t *asker, uint32_t status, uuid_t document_id,
@@ -43,6 +44,10 @@ static void submit_known (core_t *self, const asker_t *asker, const wire_submit_
         self->sync = true; /* the task that this answer speaks of may have come in the same turn */
         goto out;
     }
+    if (limits_check_task (self, asker->user, &err) == -1) {
+        ask_refuse (self, asker, &err);
+        goto out;
+    }
     task_create (self, asker->user, msg->task, &document, id, msg->priority ? msg->priority : DEFAULT_PRIORITY,
                  msg->options);
     ask_put_document (self, asker->user, id, &document);
@@ -77,6 +82,35 @@ static void drop_upload (core_t *self, const asker_t *asker, const wire_submit_t
         drop_file (self, asker->user->name, msg->hash);
 }
 
+/*  What new bytes are held against, when they are there and when it is asked whether they may come. */
+static int check_new (const core_t *self, const user_t *user, uint64_t bytes, bool makes_task, err_t *err)
+{
+    if (makes_task && limits_check_task (self, user, err) == -1)
+        return -1;
+    return limits_check_bytes (self, user, bytes, err);
+}
+
+static bool was_answered (core_t *self, const asker_t *asker, span_t idem_key)
+{
+    if (!idem_key.size)
+        return false;
+    record_key_bytes (&self->key, asker->user->name, idem_key);
+    return kv_get (self->kv, FAMILY_IDEMPOTENCY, str_span (&self->key), &self->value, NULL) == 1;
+}
+
+void documents_admit (core_t *self, const asker_t *asker, const frames_t *in)
+{
+    const wire_admit_t *msg = &in->msg.admit;
+    err_t err;
+    if (!was_answered (self, asker, msg->idem_key) &&
+        (ask_check_open (self, DEFAULT_PRIORITY, &err) == -1 || limits_check_disk (self, msg->bytes, &err) == -1 ||
+         limits_take_token (self, asker->user, &err) == -1 ||
+         check_new (self, asker->user, msg->bytes, msg->makes_task, &err) == -1))
+        ask_refuse (self, asker, &err);
+    else
+        ask_answer (self, asker, 204, SPAN_EMPTY, NULL);
+}
+
 void core_file_found (core_t *self, span_t user, hash_t hash)
 {
     drop_file (self, user, span (hash.bytes, HASH_SIZE));
@@ -99,7 +133,9 @@ void documents_submit (core_t *self, const asker_t *asker, const frames_t *in)
         ask_refuse (self, asker, &err);
         return;
     }
-    if (ask_check_new_work (self, user, msg->priority, &err) == -1) {
+    uint64_t inlined = msg->in_file ? 0 : msg->bytes; /* a file is on the disk already */
+    if (ask_check_open (self, msg->priority, &err) == -1 || limits_check_disk (self, inlined, &err) == -1 ||
+        (!msg->admitted && limits_take_token (self, user, &err) == -1)) {
         drop_upload (self, asker, msg);
         ask_refuse (self, asker, &err);
         return;
@@ -114,6 +150,13 @@ void documents_submit (core_t *self, const asker_t *asker, const frames_t *in)
         submit_known (self, asker, msg, record_key_id (str_span (&self->value)));
         return;
     }
+    if (check_new (self, user, msg->bytes, !uuid_is_null (msg->task), &err) == -1) {
+        drop_upload (self, asker, msg);
+        ask_refuse (self, asker, &err);
+        return;
+    }
+    limits_use_disk (self, inlined);
+    record_key_bytes (&self->key, user->name, msg->hash);
     kv_put (self->kv, FAMILY_HASHES, str_span (&self->key), span (msg->document.bytes, UUID_SIZE));
     if (!msg->in_file) {
         record_key (&self->key, user->name, msg->document);
@@ -132,6 +175,7 @@ void documents_submit (core_t *self, const asker_t *asker, const frames_t *in)
                                    .created_at = self->wall,
                                    .updated_at = self->wall };
     user->record.documents++;
+    user->record.bytes += msg->bytes;
     core_user_dirty (self, user);
     if (!uuid_is_null (msg->task))
         task_create (self, user, msg->task, &document, msg->document, msg->priority ? msg->priority : DEFAULT_PRIORITY,
@@ -246,6 +290,7 @@ void documents_delete (core_t *self, const asker_t *asker, const frames_t *in)
         kv_delete (self->kv, FAMILY_BLOBS, str_span (&self->key));
     kv_delete (self->kv, FAMILY_DOCUMENTS, str_span (&self->key));
     user->record.documents--;
+    user->record.bytes -= BUG (BYTES_KEPT) ? 0 : document.bytes;
     core_user_dirty (self, user);
     purge_t *purge = purge_create (self, user, id, 0);
     purge->route = buf_ref (asker->route); /* the answer comes when search no longer finds it */

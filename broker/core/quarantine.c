@@ -1,5 +1,6 @@
 /*  quarantine.c: failed tasks are processed again, all that a filter takes: some in every turn. */
 #include "broker/core/asking.h"
+#include "broker/core/limits.h"
 
 #define RETRY_SCAN 1000u /* failed tasks looked at in one turn */
 
@@ -31,7 +32,7 @@ void quarantine_retry (core_t *self, const asker_t *asker, const frames_t *in)
     err_t err;
     if (ask_answered_before (self, asker))
         return;
-    if (ask_check_new_work (self, asker->user, DEFAULT_PRIORITY, &err) == -1)
+    if (ask_check_new_task (self, asker->user, DEFAULT_PRIORITY, &err) == -1)
         ask_refuse (self, asker, &err);
     else if (uuid_is_null (msg->task))
         core_question (self, &self->retries, in); /* there may be many: some a turn */
@@ -55,7 +56,7 @@ static bool retry_some (core_t *self, question_t *question, const asker_t *asker
     for (uint32_t looked_at = 0; looked_at < RETRY_SCAN; looked_at++, iter->ops->step (iter, true)) {
         span_t key = iter->ops->valid (iter) ? iter->ops->key (iter) : SPAN_EMPTY;
         end = key.size != prefix.size + UUID_SIZE || memcmp (key.data, prefix.data, prefix.size) != 0 ||
-              asker->user->pending >= PENDING_MAX;
+              limits_check_task (self, asker->user, NULL) == -1; /* as many as may wait; the answer says how many */
         if (end)
             break;
         str_clear (&question->from);

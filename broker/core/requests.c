@@ -21,7 +21,7 @@ static void on_task_create (core_t *self, const asker_t *asker, const frames_t *
     err_t err;
     if (ask_answered_before (self, asker))
         return;
-    if (ask_check_new_work (self, asker->user, msg->priority, &err) == -1 ||
+    if (ask_check_new_task (self, asker->user, msg->priority, &err) == -1 ||
         ask_document (self, asker->user, msg->document, &document, &bytes, &err) == -1) {
         ask_refuse (self, asker, &err);
         goto out;
@@ -132,7 +132,7 @@ static void on_task_process (core_t *self, const asker_t *asker, const frames_t 
     }
     if (task)
         task_to_front (self, task);
-    else if (ask_check_new_work (self, asker->user, DEFAULT_PRIORITY, &err) == -1 ||
+    else if (ask_check_new_task (self, asker->user, DEFAULT_PRIORITY, &err) == -1 ||
              task_replay (self, asker->user, id, &err) == -1)
         goto fail;
     if (ask_show_task (self, asker->user, id, &body, &err) == -1)
@@ -211,6 +211,7 @@ static void on_metrics (core_t *self, const asker_t *asker, const frames_t *in)
 }
 
 static handler_fn *const handlers[WIRE_KIND_COUNT] = {
+    [WIRE_KIND_ADMIT] = documents_admit,
     [WIRE_KIND_SUBMIT] = documents_submit,
     [WIRE_KIND_DOCUMENT_GET] = documents_get,
     [WIRE_KIND_DOCUMENT_BLOB] = documents_blob,

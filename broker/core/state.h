@@ -41,9 +41,10 @@ typedef struct user {
     struct user *next_dirty;
     bool queue_changed; /* since the last queue event */
     uint64_t pending, processing;
-    uint64_t number;   /* no other user has it */
-    uint64_t clock_us; /* what it has used of late, as the time until which others go first (queue.h) */
-    uint32_t waiting;  /* units, at all stages */
+    uint64_t number;         /* no other user has it */
+    uint64_t clock_us;       /* what it has used of late, as the time until which others go first (queue.h) */
+    uint32_t waiting;        /* units, at all stages */
+    uint64_t bucket_full_ns; /* monotonic: when all tokens of its rate are there again (limits.h) */
     user_queue_t queues[STAGE_COUNT];
     uint64_t ready[STAGE_COUNT], running[STAGE_COUNT];
     uint64_t done[STAGE_COUNT], done_before[STAGE_COUNT]; /* jobs done; as of the last rate */
@@ -175,7 +176,8 @@ struct core {
     record_meta_t meta;
     uint64_t next_number, next_order, front_order;
     err_code_t refuse;
-    bool sync; /* something in this turn promises durability */
+    uint64_t disk_room; /* bytes that may still be written */
+    bool sync;          /* something in this turn promises durability */
     map_t tasks, users;
     user_t *last_user; /* found last: most turns are about one user */
     user_t *dirty_users;

@@ -31,6 +31,7 @@ void check_books (span_t queue)
     if (kv_memory_count (sim.kv, FAMILY_ENDED) != kv_memory_count (sim.kv, FAMILY_TASKS))
         broken ("%zu tasks have records, %zu have ended", kv_memory_count (sim.kv, FAMILY_TASKS),
                 kv_memory_count (sim.kv, FAMILY_ENDED));
+    limits_check_counters ();
     if (kv_memory_count (sim.kv, FAMILY_BLOBS) != kv_memory_count (sim.kv, FAMILY_DOCUMENTS) ||
         kv_memory_count (sim.kv, FAMILY_HASHES) != kv_memory_count (sim.kv, FAMILY_DOCUMENTS))
         broken ("%zu documents, %zu contents, %zu hashes", kv_memory_count (sim.kv, FAMILY_DOCUMENTS),

@@ -151,6 +151,7 @@ void clients_hear_answer (const out_t *out)
     task_t *task = task_of (asked.task);
     switch (asked.kind) {
     case ASK_SUBMIT:
+        limits_hear_submit (&asked, &msg.reply);
         if (status == 507 && !sim.disk_full)
             broken ("the disk is not full");
         if (status == 201 && sim.disk_full)
@@ -158,7 +159,7 @@ void clients_hear_answer (const out_t *out)
         if (task && status == 201) {
             task->acked = true;
             uuid_parse (value_of (body, "id"), &task->document); /* the first id there is the document's */
-        } else if (task && (status == 507 || status == 200))
+        } else if (task && (status == 507 || status == 429 || status == 200))
             clients_forget (task); /* refused; or the same bytes were there: that is another task */
         else if (task)
             broken ("a submit is answered with %u", status);
@@ -262,9 +263,10 @@ void clients_submit (void)
                           .priority = urgent ? 10 : (uint8_t)(1 + dice_below (&sim.dice, 10)) };
     sim.tasks[sim.task_count++] =
         (task_t){ .id = msg.task, .document = msg.document, .user = user, .content = content };
-    send_question (&(wire_msg_t){ .kind = WIRE_KIND_SUBMIT, .submit = msg },
-                   (asked_t){ .req = msg.req, .kind = ASK_SUBMIT, .task = msg.task, .user = user },
-                   buf_copy (span_str (text)));
+    send_question (
+        &(wire_msg_t){ .kind = WIRE_KIND_SUBMIT, .submit = msg },
+        (asked_t){ .req = msg.req, .kind = ASK_SUBMIT, .task = msg.task, .document = msg.document, .user = user },
+        buf_copy (span_str (text)));
 }
 
 void clients_ask (ask_t kind, const task_t *task)

@@ -143,6 +143,7 @@ static void open_core (void)
 {
     err_t err = { 0 };
     sim.config.seed = dice_roll (&sim.dice);
+    limits_choose ();
     sim.core = core_new (&sim.config, sim.kv, sim.now, sim.wall, &err);
     if (!sim.core)
         broken ("the core does not start: %s", err.message);
@@ -332,6 +333,8 @@ static void run (uint64_t seed, uint64_t steps, uint64_t trace_from)
             seed, steps, sim.turns, sim.crashes, sim.cuts, sim.events, sim.killed, sim.ended, sim.results_checked);
     waits_print (waits);
     attempts_print (attempts);
+    printf ("refused: %" PRIu64 " for the tasks that wait, %" PRIu64 " for the rate, %" PRIu64 " for the bytes\n",
+            sim.limited[0], sim.limited[1], sim.limited[2]);
     waits_destroy (&waits);
     attempts_destroy (&attempts);
     hands_destroy (&sim.hands);

@@ -9,6 +9,7 @@
 #include "tests/sim/kv_memory.h"
 
 #define USERS        3u
+#define LIMIT_KINDS  3u   /* tasks that wait, rate, bytes */
 #define TASKS_MAX    400u /* that the clients remember; the oldest are deleted */
 #define LETTERS_MAX  65536u
 #define SETTLE_EVERY 4000u /* steps: then all misfortune stops until all work has ended */
@@ -75,6 +76,7 @@ typedef struct {
     bool rush;     /* one user submits much, all of it urgent, and there is time for it */
     uint64_t busy; /* as the last look at the queue had it */
     uint64_t trace;
+    uint64_t limited[LIMIT_KINDS]; /* submits that were refused */
     uint64_t crashes, cuts, killed, events, ended, results_checked;
 } sim_t;
 
@@ -101,6 +103,11 @@ void clients_ask (ask_t kind, const task_t *task);
 void clients_hear_event (const out_t *out);
 void clients_hear_answer (const out_t *out);
 void clients_forget (task_t *task);
+
+/*  limits.c */
+void limits_hear_submit (const asked_t *asked, const wire_reply_t *reply);
+void limits_check_counters (void);
+void limits_choose (void); /* for a core that is about to start */
 
 /*  checks.c */
 void check_result (const task_t *task, span_t body);

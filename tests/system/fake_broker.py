@@ -17,6 +17,7 @@ class FakeBroker:
         self.data = data
         self.documents, self.tasks, self.bytes, self.asked, self.mute = {}, {}, {}, [], set()
         self.topics = []
+        self.refusal = None  # what an admit is answered with, when it is not welcome
         self.seq = 0
         self.lock = threading.Lock()
         self.subscribed = threading.Event()
@@ -115,6 +116,9 @@ class FakeBroker:
                     "priority": values["priority"]}
             self.tasks[values["task"]] = task
         return self.ok({"document": document, "task": task}, 201, location=f"/api/v1/documents/{document['id']}")
+
+    def admit(self, values, payload):
+        return [self.refusal] if self.refusal else [{"status": 204}]
 
     def document_get(self, values, payload):
         found = self.documents.get(values["document"])

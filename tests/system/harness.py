@@ -3,6 +3,7 @@
 Every test starts `myelin up` with a fresh data directory on free ports, and stops it. Nothing here sleeps for
 luck: waiting is always for an event with a deadline.
 """
+import collections.abc
 import contextlib
 import http.client
 import json
@@ -76,9 +77,10 @@ class Rest:
             self.connection = None
 
     def call(self, method, path, body=None, headers=None, timeout=90):
-        """`path` below /api/v1/ unless it starts with a slash; `body` bytes, or anything JSON can say."""
+        """`path` below /api/v1/ unless it starts with a slash; `body` bytes (an iterator of them: chunked), or anything
+        JSON can say."""
         headers = dict(headers or {})
-        if body is not None and not isinstance(body, (bytes, bytearray)):
+        if body is not None and not isinstance(body, (bytes, bytearray, collections.abc.Iterator)):
             body = json.dumps(body).encode()
             headers.setdefault("Content-Type", "application/json")
         path = path if path.startswith("/") else API + path
