@@ -55,6 +55,8 @@ typedef enum { ERR_RETRY, ERR_REJECT, ERR_GIVEUP } err_class_t;
     X (CPU_EXCEEDED, "cpu_exceeded", 422, REJECT, "The parser used more CPU time than the limit without progress")     \
     X (MEMORY_EXCEEDED, "memory_exceeded", 422, REJECT, "The parser used more memory than the limit")                  \
     X (PARSER_CRASHED, "parser_crashed", 422, RETRY, "The parser crashed on this document")                            \
+    X (PARSER_KILLED, "parser_killed", 422, RETRY, "The parser was killed from outside")                               \
+    X (KNOWN_POISON, "known_poison", 422, REJECT, "This content has ended its parser before")                          \
     X (WORKER_LOST, "worker_lost", 503, RETRY, "The worker that held this job went away")                              \
     X (TIMEOUT, "timeout", 504, RETRY, "It took too long")                                                             \
     X (CANCELLED, "cancelled", 409, REJECT, "It was cancelled")                                                        \

@@ -264,8 +264,10 @@ int args_json (args_t *self, uint32_t known, json_t *object, str_t *options, err
         int arg = find (known, span_str (name));
         if (arg == -1)
             return unknown (known, span_str (name), ERR_UNKNOWN_FIELD, "field", err);
-        if (json_is_null (value))
+        if (json_is_null (value)) {
+            self->nulls |= 1u << arg;
             continue;
+        }
         if (self->given & 1u << arg)
             return err_set (err, ERR_INVALID_VALUE, "'%s' is given twice, in the query and in the body", name);
         if (read_json (self, (arg_t)arg, value, options) == -1)

@@ -45,6 +45,7 @@ typedef enum {
     X (BEFORE, "created_before", TIME, 0, 0, NULL)                                                                     \
     X (CODES, "error_code", CODES, 0, 0, NULL)                                                                         \
     X (PROCESS, "process", BOOL, 0, 0, NULL)                                                                           \
+    X (FORCE, "force", BOOL, 0, 0, NULL)                                                                               \
     X (DUPLICATE, "on_duplicate", WORD, 0, 0, "existing,reprocess")                                                    \
     X (WAIT, "wait", NUMBER, 0, 60, NULL)                                                                              \
     X (ALL, "all", BOOL, 0, 0, NULL)                                                                                   \
@@ -63,6 +64,7 @@ typedef enum {
 
 typedef struct {
     uint32_t given; /* mask of ARG_BIT; values of others are undefined */
+    uint32_t nulls; /* fields of a body that are null: not given, but somebody said so */
     struct {
         uint64_t number;
         uuid_t id;

@@ -31,6 +31,7 @@ void document_submit (gateway_t *self, request_t *request)
     submit->priority = (uint8_t)args_number (args, ARG_PRIORITY, DEFAULT_PRIORITY);
     submit->reprocess = (uint8_t)args_number (args, ARG_DUPLICATE, 0);
     submit->admitted = request->admitted;
+    submit->force = (uint8_t)args_number (args, ARG_FORCE, 0);
     submit->options = str_span (&request->options);
     submit->idem_key = request->headers[HEADER_IDEMPOTENCY_KEY];
     if (submit->idem_key.size)

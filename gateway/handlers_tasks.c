@@ -79,6 +79,7 @@ void task_create (gateway_t *self, request_t *request)
     msg.task_create.task = uuid_new ();
     msg.task_create.document = args_id (args, ARG_DOCUMENT);
     msg.task_create.priority = (uint8_t)args_number (args, ARG_PRIORITY, DEFAULT_PRIORITY);
+    msg.task_create.force = (uint8_t)args_number (args, ARG_FORCE, 0);
     msg.task_create.options = str_span (&request->options);
     msg.task_create.idem_key = request->headers[HEADER_IDEMPOTENCY_KEY];
     msg.task_create.idem_hash = idem_hash (request);
@@ -90,6 +91,7 @@ void task_process (gateway_t *self, request_t *request)
     wire_msg_t msg = { .kind = WIRE_KIND_TASK_PROCESS };
     msg.task_process.user = self->user;
     msg.task_process.task = request->id;
+    msg.task_process.force = (uint8_t)args_number (&request->args, ARG_FORCE, 0);
     msg.task_process.idem_key = request->headers[HEADER_IDEMPOTENCY_KEY];
     msg.task_process.idem_hash = idem_hash (request);
     relay (self->broker, request, &msg, false, RELAY_TIMEOUT_MS);
@@ -112,11 +114,19 @@ void task_events (gateway_t *self, request_t *request)
 void quarantine_retry (gateway_t *self, request_t *request)
 {
     const args_t *args = &request->args;
+    if (args->nulls) { /* an id that went missing on the way must not widen the request to everything */
+        request_problem (request, ERR_INVALID_VALUE, "a filter of null would take everything: leave the field out");
+        return;
+    }
     wire_msg_t msg = { .kind = WIRE_KIND_QUARANTINE_RETRY };
     msg.quarantine_retry.user = self->user;
     msg.quarantine_retry.task = args_id (args, ARG_TASK);
     msg.quarantine_retry.document = args_id (args, ARG_DOCUMENT);
     msg.quarantine_retry.error_codes = args_span (args, ARG_CODES);
+    msg.quarantine_retry.priorities = (uint32_t)args_number (args, ARG_PRIORITIES, 0);
+    msg.quarantine_retry.created_after = args_number (args, ARG_AFTER, 0);
+    msg.quarantine_retry.created_before = args_number (args, ARG_BEFORE, 0);
+    msg.quarantine_retry.force = (uint8_t)args_number (args, ARG_FORCE, 0);
     msg.quarantine_retry.idem_key = request->headers[HEADER_IDEMPOTENCY_KEY];
     msg.quarantine_retry.idem_hash = idem_hash (request);
     relay (self->broker, request, &msg, false, RELAY_TIMEOUT_MS);

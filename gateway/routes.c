@@ -7,9 +7,9 @@
 #define TASK_FILTER (BIT (STATUSES) | BIT (PRIORITIES) | BIT (DOCUMENT) | BIT (AFTER) | BIT (BEFORE) | BIT (CODES))
 #define PAGE        (BIT (LIMIT) | BIT (CURSOR) | BIT (ORDER))
 #define SEARCH      (BIT (QUERY) | BIT (HITS) | BIT (MODE) | BIT (DOCUMENT))
-#define UPLOAD      (BIT (PROCESS) | BIT (PRIORITY) | BIT (DUPLICATE))
-#define CREATE      (BIT (DOCUMENT) | BIT (PRIORITY) | BIT (OPTIONS))
-#define REPLAY      (BIT (TASK) | BIT (DOCUMENT) | BIT (CODES))
+#define UPLOAD      (BIT (PROCESS) | BIT (PRIORITY) | BIT (DUPLICATE) | BIT (FORCE))
+#define CREATE      (BIT (DOCUMENT) | BIT (PRIORITY) | BIT (OPTIONS) | BIT (FORCE))
+#define FAILED      (BIT (PRIORITIES) | BIT (DOCUMENT) | BIT (AFTER) | BIT (BEFORE) | BIT (CODES))
 
 /*  The busiest first: they are tried in order. */
 static const route_t routes[] = {
@@ -19,7 +19,7 @@ static const route_t routes[] = {
     { METHOD_DELETE, TASKS "/{}", task_delete, BODY_NONE, 0, 0, 0 },
     { METHOD_GET, TASKS, task_list, BODY_NONE, TASK_FILTER | PAGE, 0, 0 },
     { METHOD_POST, TASKS, task_create, BODY_JSON, 0, CREATE, BIT (DOCUMENT) },
-    { METHOD_POST, TASKS "/{}/process", task_process, BODY_JSON, 0, 0, 0 },
+    { METHOD_POST, TASKS "/{}/process", task_process, BODY_JSON, 0, BIT (FORCE), 0 },
     { METHOD_GET, TASKS "/{}/result", task_result, BODY_NONE, 0, 0, 0 },
     { METHOD_GET, TASKS "/{}/events", task_events, BODY_NONE, BIT (LIMIT) | BIT (POSITION), 0, 0 },
     { METHOD_GET, API "documents", document_list, BODY_NONE, PAGE, 0, 0 },
@@ -28,9 +28,9 @@ static const route_t routes[] = {
     { METHOD_GET, API "documents/{}/content", document_content, BODY_NONE, 0, 0, 0 },
     { METHOD_GET, API "documents/{}/chunks", document_chunks, BODY_NONE, BIT (LIMIT) | BIT (POSITION), 0, 0 },
     { METHOD_GET, API "document-processing/queue/status", queue_status, BODY_NONE, BIT (ALL), 0, 0 },
-    { METHOD_GET, API "document-processing/quarantine", quarantine_list, BODY_NONE,
-      PAGE | BIT (PRIORITIES) | BIT (DOCUMENT) | BIT (AFTER) | BIT (BEFORE) | BIT (CODES), 0, 0 },
-    { METHOD_POST, API "document-processing/quarantine/retry", quarantine_retry, BODY_JSON, 0, REPLAY, 0 },
+    { METHOD_GET, API "document-processing/quarantine", quarantine_list, BODY_NONE, PAGE | FAILED, 0, 0 },
+    { METHOD_POST, API "document-processing/quarantine/retry", quarantine_retry, BODY_JSON, 0,
+      BIT (TASK) | FAILED | BIT (FORCE), 0 },
     { METHOD_GET, API "search", search, BODY_NONE, SEARCH, 0, BIT (QUERY) },
     { METHOD_POST, API "search", search, BODY_JSON, 0, SEARCH, BIT (QUERY) },
     { METHOD_GET, API "events", events_stream, BODY_NONE, BIT (TASK), 0, 0 },

@@ -343,12 +343,36 @@ static void check_answer (verify_t *self, void *context, span_t key, span_t valu
         decode (self, FAMILY_IDEMPOTENCY, key, FIX_DELETE, &record_first_answer_shape, value, &first);
 }
 
+static void check_fault (verify_t *self, void *context, span_t key, span_t value)
+{
+    span_t user, rest;
+    record_fault_t fault;
+    record_task_t task;
+    (void)context;
+    if (!verify_key (self, PLACE_BROKER, FAMILY_FAULTS, key, UUID_SIZE, &user, &rest) ||
+        !decode (self, FAMILY_FAULTS, key, FIX_DELETE, &record_fault_shape, value, &fault))
+        return;
+    int got = verify_get (self, FAMILY_TASKS, key, &record_task_shape, &task, &self->value);
+    if (got == 0 || (got == 1 && task.status != TASK_FAILED))
+        report_dangling (self, FAMILY_FAULTS, key, got ? "the task has not failed" : "there is no such task");
+}
+
+static void check_poison (verify_t *self, void *context, span_t key, span_t value)
+{
+    span_t user, rest;
+    record_poison_t poison;
+    (void)context;
+    if (verify_key (self, PLACE_BROKER, FAMILY_POISON, key, HASH_SIZE, &user, &rest))
+        decode (self, FAMILY_POISON, key, FIX_DELETE, &record_poison_shape, value, &poison);
+}
+
 /*  Families without a check of their own are read, so that their checksums are compared. META and USERS have more. */
 static verify_record_fn *const checks[FAMILY_COUNT] = {
     [FAMILY_DOCUMENTS] = check_document, [FAMILY_TASKS] = check_task,         [FAMILY_LIVE] = check_live,
     [FAMILY_ENDED] = check_ended,        [FAMILY_HASHES] = check_hash,        [FAMILY_DOCUMENT_TASKS] = check_pair,
     [FAMILY_BLOBS] = check_blob,         [FAMILY_WORK] = check_work,          [FAMILY_PURGES] = check_purge,
-    [FAMILY_HISTORY] = check_history,    [FAMILY_IDEMPOTENCY] = check_answer,
+    [FAMILY_HISTORY] = check_history,    [FAMILY_IDEMPOTENCY] = check_answer, [FAMILY_FAULTS] = check_fault,
+    [FAMILY_POISON] = check_poison,
 };
 
 void verify_broker (verify_t *self)

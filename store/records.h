@@ -26,7 +26,9 @@
     X (HISTORY, "history", 0, 0) /* user, task, u64 number of the first → JSON objects, one a line */                \
     X (WORK, "work", 0, 0)       /* user, task → resume: how far a long task got */                                  \
     X (PURGES, "purges", 0, 0)   /* user, document, u64 revision (0: all) → nothing: storage is to drop it */        \
-    X (IDEMPOTENCY, "idempotency", 1, 0) /* user, key → first_answer */
+    X (IDEMPOTENCY, "idempotency", 1, 0) /* user, key → first_answer */                                              \
+    X (FAULTS, "faults", 1, 0)           /* user, task → fault: of a failed task, where and how */                   \
+    X (POISON, "poison", 1, 0)           /* user, content hash → poison: content that ended its parser */
 
 typedef enum {
 #define RECORD_FAMILY_ENUM(sym, name, point, large) FAMILY_##sym,
@@ -82,6 +84,18 @@ typedef enum {
     F (S, span, cursor)                                                                                                \
     F (S, u32, permille)                                                                                               \
     F (S, u32, chunks) F (S, u32, embeddings) F (S, span, warnings) F (S, span, media_type) F (S, span, metadata)
+/*  What the task's own record does not say: its code and message are there. */
+#define RECORD_FAULT(F, S)                                                                                             \
+    F (S, u64, at)                                                                                                     \
+    F (S, u8, stage)                                                                                                   \
+    F (S, u8, has_segment)                                                                                             \
+    F (S, u32, segment)                                                                                                \
+    F (S, u32, attempts) /* that failed one after the other */                                                         \
+    F (S, span, worker)                                                                                                \
+    F (S, u8, poison)   /* its content is remembered for it */                                                         \
+    F (S, span, errors) /* end of the parser's stderr, escaped */
+#define RECORD_POISON(F, S)                                                                                            \
+    F (S, u64, at) F (S, uuid, task) /* that failed */ F (S, span, code) F (S, span, message) F (S, span, filename)
 #define RECORD_FIRST_ANSWER(F, S)                                                                                      \
     F (S, span, request) /* hash of the request */                                                                     \
     F (S, u64, at) F (S, u32, status) F (S, span, code) F (S, span, detail) F (S, span, location) F (S, span, body)
@@ -94,7 +108,9 @@ typedef enum {
     X (TASK, task, 1)                                                                                                  \
     X (LIVE, live, 1)                                                                                                  \
     X (RESUME, resume, 1)                                                                                              \
-    X (FIRST_ANSWER, first_answer, 1)
+    X (FIRST_ANSWER, first_answer, 1)                                                                                  \
+    X (FAULT, fault, 1)                                                                                                \
+    X (POISON, poison, 1)
 
 typedef enum {
     RECORD_NONE,

@@ -69,6 +69,8 @@ typedef enum {
     F (S, u8, outcome) /* result_outcome_t */                                                                          \
     F (S, span, code)  /* FAILED: name of an error code */                                                             \
     F (S, span, message)                                                                                               \
+    F (S, u8, parser_killed)    /* extract FAILED: the document ended the process that parsed it */                    \
+    F (S, span, errors)         /* extract FAILED: end of the parser's stderr, control characters escaped */           \
     F (S, u64, cost_us)         /* time spent on this result */                                                        \
     F (S, u32, permille)        /* extract: how much of the input is read, 0-1000 */                                   \
     F (S, u64, text_offset)     /* extract: bytes of text in the segments before this one */                           \
@@ -130,6 +132,7 @@ typedef enum {
     F (S, u8, priority)                                                                                                \
     F (S, u8, reprocess) /* on_duplicate=reprocess */                                                                  \
     F (S, u8, admitted)  /* an ADMIT of it was answered with 204 */                                                    \
+    F (S, u8, force)     /* also what ended its parser before */                                                       \
     F (S, span, options)                                                                                               \
     WIRE_IDEM (F, S)
 /*  May a submit come? Asked before its body is taken, when that is large. 204, or what the submit would be refused
@@ -145,7 +148,7 @@ typedef enum {
 #define WIRE_DOCUMENT_LIST(F, S)   WIRE_REQUEST (F, S) F (S, u32, limit) F (S, uuid, cursor) F (S, u8, oldest_first)
 #define WIRE_TASK_CREATE(F, S)                                                                                         \
     WIRE_REQUEST (F, S)                                                                                                \
-    F (S, uuid, task) F (S, uuid, document) F (S, u8, priority) F (S, span, options) WIRE_IDEM (F, S)
+    F (S, uuid, task) F (S, uuid, document) F (S, u8, priority) F (S, u8, force) F (S, span, options) WIRE_IDEM (F, S)
 #define WIRE_TASK_GET(F, S) WIRE_REQUEST (F, S) F (S, uuid, task)
 /*  Filters; quarantine listings are this with `quarantine` set: failed tasks, each with its document. */
 #define WIRE_TASK_LIST(F, S)                                                                                           \
@@ -163,14 +166,18 @@ typedef enum {
 #define WIRE_TASK_UPDATE(F, S)                                                                                         \
     WIRE_REQUEST (F, S) F (S, uuid, task) F (S, u8, priority) /* 0: leave */ F (S, u8, cancel)
 #define WIRE_TASK_DELETE(F, S)  WIRE_REQUEST (F, S) F (S, uuid, task)
-#define WIRE_TASK_PROCESS(F, S) WIRE_REQUEST (F, S) F (S, uuid, task) WIRE_IDEM (F, S)
+#define WIRE_TASK_PROCESS(F, S) WIRE_REQUEST (F, S) F (S, uuid, task) F (S, u8, force) WIRE_IDEM (F, S)
 #define WIRE_TASK_RESULT(F, S)  WIRE_REQUEST (F, S) F (S, uuid, task)
 #define WIRE_TASK_EVENTS(F, S)  WIRE_REQUEST (F, S) F (S, uuid, task) F (S, u32, limit) F (S, u64, cursor)
 #define WIRE_QUARANTINE_RETRY(F, S)                                                                                    \
     WIRE_REQUEST (F, S)                                                                                                \
-    F (S, uuid, task)        /* null: all that match */                                                                \
-    F (S, uuid, document)    /* null: any */                                                                           \
-    F (S, span, error_codes) /* comma-separated; empty: any */                                                         \
+    F (S, uuid, task)          /* null: all that match */                                                              \
+    F (S, uuid, document)      /* null: any */                                                                         \
+    F (S, span, error_codes)   /* comma-separated; empty: any */                                                       \
+    F (S, u32, priorities)     /* mask of 1 << priority; 0: any */                                                     \
+    F (S, u64, created_after)  /* wall ms, exclusive; 0: none */                                                       \
+    F (S, u64, created_before) /* wall ms, exclusive; 0: none */                                                       \
+    F (S, u8, force)           /* also what ended its parser before */                                                 \
     WIRE_IDEM (F, S)
 #define WIRE_QUEUE_STATUS(F, S) WIRE_REQUEST (F, S) F (S, u8, all)
 #define WIRE_HEALTH(F, S)       WIRE_REQUEST (F, S) /* → {"epoch","workers":{stage:n},"draining"}; storage: {} */

@@ -138,8 +138,14 @@ int ask_show_task (core_t *self, user_t *user, uuid_t id, str_t *out, err_t *err
     record_task_t record;
     str_t bytes = STR_INIT;
     int rc = ask_task (self, user, id, &record, &bytes, err);
-    if (rc == 0)
-        json_task (out, id, user->name, &record, 0);
+    if (rc == 0) {
+        json_task_open (out, id, user->name, &record, 0);
+        if (record.status == TASK_FAILED) {
+            str_key (out, "fault");
+            faults_json (self, out, user, id, &record);
+        }
+        str_char (out, '}');
+    }
     str_free (&bytes);
     return rc;
 }

@@ -5,7 +5,8 @@
 
 #include <stdlib.h>
 
-#define BYTES_A_US 20u /* what a document is reckoned to cost when it is begun: 20 MB/s */
+#define BYTES_A_US    20u /* what a document is reckoned to cost when it is begun: 20 MB/s */
+#define SUSPECT_AFTER 2u  /* vanished workers under the same document: from then on it is alone with its worker */
 
 void job_free (core_t *self, job_t *job)
 {
@@ -31,11 +32,19 @@ void job_free (core_t *self, job_t *job)
     (void)self;
 }
 
-static core_worker_t *pick_worker (core_t *self, stage_t stage)
+/*  A worker of extract that vanishes takes all it has in hand with it, and nobody knows which of it it was. */
+static bool is_suspect (const unit_t *unit)
+{
+    return unit->kind == UNIT_EXTRACT && unit->losses >= SUSPECT_AFTER;
+}
+
+static core_worker_t *pick_worker (core_t *self, stage_t stage, const unit_t *unit)
 {
     core_worker_t *best = NULL;
     for (core_worker_t *worker = self->workers; worker; worker = worker->next) {
         if (worker->stage != stage || worker->held >= worker->slots + BUG (ONE_SLOT_MORE))
+            continue;
+        if (worker->held && (is_suspect (unit) || is_suspect (worker->first->unit)))
             continue;
         /* One running and one waiting; more only while all of it together is small. Nothing waits behind a long
          * extraction while another worker may become free. */
@@ -61,7 +70,9 @@ static void send_job (core_t *self, core_worker_t *worker, unit_t *unit, wire_jo
     job->worker = worker;
     job->sent_ms = self->now;
     job->bytes = bytes;
+    job->attempt = unit->kind == UNIT_EXTRACT ? job->task->attempts : unit->sent + 1;
     job->final = job_msg->final;
+    unit->sent++;
     job->prev = worker->last;
     if (worker->last)
         worker->last->next = job;
@@ -93,9 +104,6 @@ static int send_extract (core_t *self, core_worker_t *worker, task_t *task)
     str_t bytes = STR_INIT, path = STR_INIT;
     buf_t *columns[COLUMN_COUNT] = { NULL };
     int rc = -1;
-    if (!task->run && task_start (self, task, &err) == -1)
-        goto fail;
-    run_t *run = task->run;
     record_key (&self->key, task->user->name, task->document);
     int found =
         record_get (self->kv, FAMILY_DOCUMENTS, str_span (&self->key), &record_document_shape, &document, &bytes, &err);
@@ -104,6 +112,15 @@ static int send_extract (core_t *self, core_worker_t *worker, task_t *task)
             err_set (&err, ERR_NOT_FOUND, "the document is gone");
         goto fail;
     }
+    /* Another task of the same content may have failed of it while this one waited. */
+    if (task->status == TASK_PENDING && poison_known (self, task->user, document.hash, task->updated_at, &err)) {
+        task_fail (self, task, span_str (err_name (err.code)), span_str (err.message));
+        goto out;
+    }
+    task->attempts++; /* before the start writes it down */
+    if (!task->run && task_start (self, task, &err) == -1)
+        goto fail;
+    run_t *run = task->run;
     str_clear (&run->filename);
     str_add (&run->filename, document.filename);
     if (document.in_file) {
@@ -137,10 +154,17 @@ static int send_extract (core_t *self, core_worker_t *worker, task_t *task)
                        .first_segment = run->next,
                        .limit = run->limit,
                        .text_offset = run->text_bytes };
-    task->attempts++;
     task->stage = STAGE_EXTRACT;
     core_charge (self, task->user, document.bytes / BYTES_A_US);
+    bool again = run->resumed || task->extract.sent;
     send_job (self, worker, &task->extract, &msg, columns, document.bytes);
+    run->resumed = false;
+    if (again) { /* rare, and what shows how much is done twice */
+        note_t note = { .event = "resumed", .job = task->extract.job, .has_segment = true, .segment = run->next };
+        events_note (self, task, &note);
+        events_flush (self, task);
+        task_save (self, task);
+    }
     rc = 0;
     goto out;
 fail:
@@ -270,9 +294,10 @@ void dispatch_all (core_t *self)
     for (int stage = STAGE_COUNT - 1; stage >= 0; stage--) { /* later stages first */
         user_queue_t *user;
         core_worker_t *worker;
-        while ((user = queue_next (&self->ready[stage])) && (worker = pick_worker (self, (stage_t)stage))) {
+        while ((user = queue_next (&self->ready[stage]))) {
             unit_t *unit = (unit_t *)queue_next_of (user);
-            if (stage == STAGE_EXTRACT && !((task_t *)unit)->run && is_full (self))
+            worker = pick_worker (self, (stage_t)stage, unit);
+            if (!worker || (stage == STAGE_EXTRACT && !((task_t *)unit)->run && is_full (self)))
                 break;
             queue_taken (user);
             dispatch (self, worker, unit);

@@ -3,23 +3,31 @@
 #include "broker/core/limits.h"
 #include "store/blob.h"
 
-static void answer_pair (core_t *self, const asker_t *asker, uint32_t status, uuid_t document_id,
+/*  `made`: where what the request made is to be found, a document or a task; empty: it made nothing. */
+static void answer_pair (core_t *self, const asker_t *asker, span_t made, uuid_t document_id,
                          const record_document_t *document, uuid_t task)
 {
     str_t body = STR_INIT;
-    char location[128], text[UUID_TEXT];
     str_text (&body, "{\"document\":");
     json_document (self, &body, asker->user, document_id, document);
     str_key (&body, "task");
     if (uuid_is_null (task) || ask_show_task (self, asker->user, task, &body, NULL) == -1)
         str_text (&body, "null");
     str_char (&body, '}');
-    uuid_text (document_id, text);
-    snprintf (location, sizeof location, "/api/v1/documents/%s", text);
-    ask_answer (self, asker, status, span_str (location), &body);
+    ask_answer (self, asker, made.size ? 201 : 200, made, &body);
 }
 
-/*  The same bytes of the same owner are one document, whatever they are called. */
+static void answer_made (core_t *self, const asker_t *asker, const char *path, uuid_t made, uuid_t document_id,
+                         const record_document_t *document, uuid_t task)
+{
+    char location[128], text[UUID_TEXT];
+    uuid_text (made, text);
+    snprintf (location, sizeof location, "%s%s", path, text);
+    answer_pair (self, asker, span_str (location), document_id, document, task);
+}
+
+/*  The same bytes of the same owner are one document, whatever they are called. When it is processed again it takes
+ *  the name it came under this time: that is the one its owner knows it by now. */
 static void submit_known (core_t *self, const asker_t *asker, const wire_submit_t *msg, uuid_t id)
 {
     record_document_t document;
@@ -40,7 +48,7 @@ static void submit_known (core_t *self, const asker_t *asker, const wire_submit_
         str_free (&last_bytes);
     }
     if (uuid_is_null (msg->task) || (usable && !msg->reprocess)) {
-        answer_pair (self, asker, 200, id, &document, document.task);
+        answer_pair (self, asker, SPAN_EMPTY, id, &document, document.task);
         self->sync = true; /* the task that this answer speaks of may have come in the same turn */
         goto out;
     }
@@ -48,10 +56,14 @@ static void submit_known (core_t *self, const asker_t *asker, const wire_submit_
         ask_refuse (self, asker, &err);
         goto out;
     }
+    if (msg->filename.size)
+        document.filename = msg->filename;
+    if (msg->media_type.size)
+        document.media_type = msg->media_type;
     task_create (self, asker->user, msg->task, &document, id, msg->priority ? msg->priority : DEFAULT_PRIORITY,
-                 msg->options);
+                 msg->options, msg->force);
     ask_put_document (self, asker->user, id, &document);
-    answer_pair (self, asker, 201, id, &document, msg->task);
+    answer_made (self, asker, "/api/v1/document-processing/tasks/", msg->task, id, &document, msg->task);
 out:
     str_free (&bytes);
 }
@@ -179,10 +191,10 @@ void documents_submit (core_t *self, const asker_t *asker, const frames_t *in)
     core_user_dirty (self, user);
     if (!uuid_is_null (msg->task))
         task_create (self, user, msg->task, &document, msg->document, msg->priority ? msg->priority : DEFAULT_PRIORITY,
-                     msg->options);
+                     msg->options, msg->force);
     ask_put_document (self, user, msg->document, &document);
     self->sync = true;
-    answer_pair (self, asker, 201, msg->document, &document, msg->task);
+    answer_made (self, asker, "/api/v1/documents/", msg->document, msg->document, &document, msg->task);
 }
 
 void documents_get (core_t *self, const asker_t *asker, const frames_t *in)
@@ -274,8 +286,13 @@ void documents_delete (core_t *self, const asker_t *asker, const frames_t *in)
     kv_iter_destroy (&iter);
     for (size_t i = 0; i < self->fresh_count; i++) { /* of this turn: the iterator does not see them yet */
         const task_t *task = task_find (self, user, self->fresh[i]);
-        if (task && uuid_eq (task->document, id))
+        record_task_t ended;
+        str_t ended_bytes = STR_INIT;
+        if (task ? uuid_eq (task->document, id)
+                 : ask_task (self, user, self->fresh[i], &ended, &ended_bytes, NULL) == 0 &&
+                       uuid_eq (ended.document, id))
             drop_task (self, user, self->fresh[i]);
+        str_free (&ended_bytes);
     }
     record_key_bytes (&self->key, user->name, document.hash);
     kv_delete (self->kv, FAMILY_HASHES, str_span (&self->key));

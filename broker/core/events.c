@@ -241,30 +241,36 @@ void events_flush (core_t *self, task_t *task)
     run->history_count = 0;
 }
 
-void events_note (core_t *self, task_t *task, const char *event, const job_t *job, span_t code, span_t message,
-                  uint64_t cost_us)
+/*  What a line says about the job that it is about. */
+static void add_job (const core_t *self, str_t *line, const note_t *note)
+{
+    const job_t *job = note->job;
+    str_key_str (line, "stage", span_str (stage_name ((stage_t)job->unit->stage)));
+    if (note->has_segment || job->unit->kind == UNIT_SEGMENT)
+        str_key_u64 (line, "segment", note->has_segment ? note->segment : ((segment_t *)job->unit)->number);
+    str_key_u64 (line, "attempt", job->attempt);
+    str_key_u64 (line, "job", job->number);
+    str_key_str (line, "worker", span_str (job->worker->name));
+    str_key_u64 (line, "held_ms", self->now - job->sent_ms);
+    if (note->cost_us)
+        str_key_u64 (line, "cost_us", note->cost_us);
+}
+
+void events_note (core_t *self, task_t *task, const note_t *note)
 {
     str_t own = STR_INIT, *line = task->run ? &task->run->history : &own;
     str_char (line, '{');
     str_text (line, "\"at\":"); /* str_key would see the end of the line before */
     char at[CLOCK_RFC3339_SIZE];
-    clock_rfc3339 (self->wall, at);
+    clock_rfc3339 (note->at ? note->at : self->wall, at);
     str_json (line, span_str (at));
-    str_key_str (line, "event", span_str (event));
-    if (job) {
-        str_key_str (line, "stage", span_str (stage_name ((stage_t)job->unit->stage)));
-        if (job->unit->kind == UNIT_SEGMENT)
-            str_key_u64 (line, "segment", ((segment_t *)job->unit)->number);
-        str_key_u64 (line, "attempt", job->number);
-        str_key_str (line, "worker", span_str (job->worker->name));
-        str_key_u64 (line, "held_ms", self->now - job->sent_ms);
-        if (cost_us)
-            str_key_u64 (line, "cost_us", cost_us);
-    }
-    if (code.size)
-        str_key_str (line, "code", code);
-    if (message.size)
-        str_key_str (line, "message", message);
+    str_key_str (line, "event", span_str (note->event));
+    if (note->job)
+        add_job (self, line, note);
+    if (note->code.size)
+        str_key_str (line, "code", note->code);
+    if (note->message.size)
+        str_key_str (line, "message", note->message);
     str_text (line, "}\n");
     if (!task->run) {
         put_lines (self, task, &own, 1);

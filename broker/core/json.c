@@ -18,7 +18,7 @@ static span_t or_null (span_t text)
     return text.size ? text : SPAN_EMPTY;
 }
 
-void json_task (str_t *out, uuid_t id, span_t user, const record_task_t *view, uint64_t queue_position)
+void json_task_open (str_t *out, uuid_t id, span_t user, const record_task_t *view, uint64_t queue_position)
 {
     task_status_t status = (task_status_t)view->status;
     bool begun = view->started_at != 0;
@@ -49,6 +49,11 @@ void json_task (str_t *out, uuid_t id, span_t user, const record_task_t *view, u
     str_key_time (out, "updated_at", view->updated_at);
     str_key_time (out, "started_at", view->started_at);
     str_key_time (out, "completed_at", view->completed_at);
+}
+
+void json_task (str_t *out, uuid_t id, span_t user, const record_task_t *view, uint64_t queue_position)
+{
+    json_task_open (out, id, user, view, queue_position);
     str_char (out, '}');
 }
 

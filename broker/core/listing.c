@@ -107,17 +107,18 @@ static bool matches (const wire_task_list_t *filter, const record_task_t *view)
            (!filter->error_codes.size || list_has (filter->error_codes, view->error_code));
 }
 
-static void show (page_t *page, uuid_t id, const record_task_t *view, const task_t *live, bool with_document)
+/*  `quarantined`: with its document, and with how it failed. */
+static void show (page_t *page, uuid_t id, const record_task_t *view, const task_t *live, bool quarantined)
 {
     core_t *core = page->core;
     comma (page);
-    if (with_document)
+    if (quarantined)
         str_text (&page->body, "{\"task\":");
     if (live)
         json_task_live (core, &page->body, live);
     else
         json_task (&page->body, id, page->user->name, view, 0);
-    if (!with_document)
+    if (!quarantined)
         return;
     record_document_t document;
     str_t key = STR_INIT, bytes = STR_INIT;
@@ -127,6 +128,8 @@ static void show (page_t *page, uuid_t id, const record_task_t *view, const task
         json_document (core, &page->body, page->user, view->document, &document);
     else
         str_text (&page->body, "null");
+    str_key (&page->body, "fault");
+    faults_json (core, &page->body, page->user, id, view);
     str_char (&page->body, '}');
     str_free (&key);
     str_free (&bytes);
@@ -306,14 +309,6 @@ static int list_events (page_t *page, const wire_task_events_t *msg, err_t *err)
     str_key_str (&line, "event", SPAN_LIT ("created"));
     str_char (&line, '}');
     add_line (page, str_span (&line), &number, msg->cursor);
-    if (view.started_at) {
-        str_clear (&line);
-        str_char (&line, '{');
-        str_key_time (&line, "at", view.started_at);
-        str_key_str (&line, "event", SPAN_LIT ("started"));
-        str_char (&line, '}');
-        add_line (page, str_span (&line), &number, msg->cursor);
-    }
     kv_iter_t *iter = kv_iterate (core->kv, FAMILY_HISTORY);
     for (iter->ops->seek (iter, str_span (&prefix)); iter->ops->valid (iter) && !page->more;
          iter->ops->step (iter, true)) {

@@ -4,24 +4,37 @@
 
 #define RETRY_SCAN 1000u /* failed tasks looked at in one turn */
 
-/*  Replays the task if it is failed and the filter takes it; says whether it did. */
-static bool retry_one (core_t *self, const asker_t *asker, const wire_quarantine_retry_t *filter, uuid_t id)
+/*  The same filter as in listings: what is seen is what is retried. */
+static bool takes (const wire_quarantine_retry_t *filter, const record_task_t *record)
+{
+    return record->status == TASK_FAILED &&
+           (uuid_is_null (filter->document) || uuid_eq (filter->document, record->document)) &&
+           (!filter->priorities || filter->priorities & 1u << record->priority) &&
+           (!filter->created_after || record->created_at > filter->created_after) &&
+           (!filter->created_before || record->created_at < filter->created_before) &&
+           (!filter->error_codes.size || list_has (filter->error_codes, record->error_code));
+}
+
+/*  Replays the task if it is failed and the filter takes it: 0; or -1 and *err. */
+static int retry_one (core_t *self, const asker_t *asker, const wire_quarantine_retry_t *filter, uuid_t id, err_t *err)
 {
     record_task_t record;
     str_t bytes = STR_INIT;
-    bool taken = ask_task (self, asker->user, id, &record, &bytes, NULL) == 0 && record.status == TASK_FAILED &&
-                 (uuid_is_null (filter->document) || uuid_eq (filter->document, record.document)) &&
-                 (!filter->error_codes.size || list_has (filter->error_codes, record.error_code)) &&
-                 task_replay (self, asker->user, id, NULL) == 0;
+    int rc = ask_task (self, asker->user, id, &record, &bytes, err);
+    if (rc == 0 && !takes (filter, &record))
+        rc = err_set (err, ERR_NOT_FOUND, "there is no such task in quarantine");
+    if (rc == 0)
+        rc = task_replay (self, asker->user, id, filter->force, err);
     str_free (&bytes);
-    return taken;
+    return rc;
 }
 
-static void retry_answer (core_t *self, const asker_t *asker, uint64_t retried)
+static void retry_answer (core_t *self, const asker_t *asker, uint64_t retried, uint64_t poison)
 {
     str_t body = STR_INIT;
     str_char (&body, '{');
     str_key_u64 (&body, "retried", retried);
+    str_key_u64 (&body, "known_poison", poison); /* left where they are: nobody forced them */
     str_char (&body, '}');
     ask_answer (self, asker, 202, SPAN_EMPTY, &body);
 }
@@ -36,12 +49,10 @@ void quarantine_retry (core_t *self, const asker_t *asker, const frames_t *in)
         ask_refuse (self, asker, &err);
     else if (uuid_is_null (msg->task))
         core_question (self, &self->retries, in); /* there may be many: some a turn */
-    else if (retry_one (self, asker, msg, msg->task))
-        retry_answer (self, asker, 1);
-    else {
-        err_set (&err, ERR_NOT_FOUND, "there is no such task in quarantine");
+    else if (retry_one (self, asker, msg, msg->task, &err) == 0)
+        retry_answer (self, asker, 1, 0);
+    else
         ask_refuse (self, asker, &err);
-    }
 }
 
 /*  True when all failed tasks of the user were looked at. */
@@ -61,8 +72,12 @@ static bool retry_some (core_t *self, question_t *question, const asker_t *asker
             break;
         str_clear (&question->from);
         str_add (&question->from, key);
-        question->number += retry_one (self, asker, &question->in.msg.quarantine_retry,
-                                       record_key_id (span (key.data + prefix.size, UUID_SIZE)));
+        err_t why;
+        if (retry_one (self, asker, &question->in.msg.quarantine_retry,
+                       record_key_id (span (key.data + prefix.size, UUID_SIZE)), &why) == 0)
+            question->number++;
+        else
+            question->stamp += why.code == ERR_KNOWN_POISON;
     }
     kv_iter_destroy (&iter);
     str_free (&prefix);
@@ -81,6 +96,6 @@ void quarantine_retry_some (core_t *self)
     }
     if (!retry_some (self, question, &asker))
         return;
-    retry_answer (self, &asker, question->number);
+    retry_answer (self, &asker, question->number, question->stamp);
     core_questions_done (&self->retries, 1);
 }

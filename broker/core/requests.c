@@ -26,14 +26,18 @@ static void on_task_create (core_t *self, const asker_t *asker, const frames_t *
         ask_refuse (self, asker, &err);
         goto out;
     }
-    task_t *task = task_create (self, asker->user, msg->task, &document, msg->document,
-                                msg->priority ? msg->priority : DEFAULT_PRIORITY, msg->options);
+    task_create (self, asker->user, msg->task, &document, msg->document,
+                 msg->priority ? msg->priority : DEFAULT_PRIORITY, msg->options, msg->force);
     ask_put_document (self, asker->user, msg->document, &document);
-    json_task_live (self, &body, task);
+    if (ask_show_task (self, asker->user, msg->task, &body, &err) == -1) {
+        ask_refuse (self, asker, &err);
+        goto out;
+    }
     location_of (&location, msg->task);
     ask_answer (self, asker, 202, str_span (&location), &body);
 out:
     str_free (&bytes);
+    str_free (&body);
     str_free (&location);
 }
 
@@ -133,7 +137,7 @@ static void on_task_process (core_t *self, const asker_t *asker, const frames_t 
     if (task)
         task_to_front (self, task);
     else if (ask_check_new_task (self, asker->user, DEFAULT_PRIORITY, &err) == -1 ||
-             task_replay (self, asker->user, id, &err) == -1)
+             task_replay (self, asker->user, id, in->msg.task_process.force, &err) == -1)
         goto fail;
     if (ask_show_task (self, asker->user, id, &body, &err) == -1)
         goto fail;

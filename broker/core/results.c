@@ -39,17 +39,50 @@ static void segment_failed (core_t *self, segment_t *segment, span_t code, span_
     run_check_end (self, run);
 }
 
-void job_failed (core_t *self, job_t *job, span_t code, span_t message, bool lost)
+/*  Troubles of a worker and of what it leans on, not of what it works on: another try is not a try of the document's.
+ */
+static bool is_of_surroundings (err_code_t code)
+{
+    return code == ERR_UNAVAILABLE || code == ERR_DRAINING || code == ERR_DISK_FULL || code == ERR_IO ||
+           code == ERR_NO_MEMORY;
+}
+
+/*  Counts that the job ended badly, and says when its unit is to be tried again: in so many ms; -1: never. A vanished
+ *  worker and troubles around have a bound of their own, far off; a storage in trouble has none: what was extracted
+ *  waits until it is well again. */
+static int64_t next_try (core_t *self, const job_t *job, err_code_t code, bool lost)
+{
+    unit_t *unit = job->unit;
+    bool retry = err_class (code) == ERR_RETRY, storage = unit->stage == STAGE_STORAGE;
+    if (!lost && !retry) { /* it would end so again */
+        unit->tries += unit->tries < UINT8_MAX;
+        return -1;
+    }
+    if (lost || is_of_surroundings (code)) {
+        unit->losses += unit->losses < UINT16_MAX;
+        if (unit->losses > self->config.losses_max && !storage)
+            return -1;
+        return lost ? 0 : (int64_t)backoff (self, unit->losses);
+    }
+    unit->tries += unit->tries < UINT8_MAX;
+    return storage || unit->tries < self->config.tries_max ? (int64_t)backoff (self, unit->tries) : -1;
+}
+
+void job_failed (core_t *self, job_t *job, span_t code, span_t message, bool lost, const wire_result_t *result)
 {
     unit_t *unit = job->unit;
     task_t *task = job->task;
     char code_name[64];
     snprintf (code_name, sizeof code_name, "%.*s", SPAN_ARG (code));
-    err_class_t class = err_class (err_code (code_name));
+    err_code_t fault = err_code (code_name);
+    int64_t in_ms = next_try (self, job, fault, lost);
     if (task) {
-        if (job->final && !lost && class == ERR_REJECT)
+        if (job->final && !lost && err_class (fault) == ERR_REJECT)
             task->committing = false; /* storage says that it did not; of its other troubles nobody knows */
-        events_note (self, task, lost ? "lost" : "failed", job, code, message, 0);
+        if (in_ms < 0)
+            faults_note (task->run, job, lost, code, result);
+        events_note (self, task,
+                     &(note_t){ .event = lost ? "lost" : "failed", .job = job, .code = code, .message = message });
         events_flush (self, task); /* what went wrong shall be known also after a crash */
         task_save (self, task);
     }
@@ -64,19 +97,12 @@ void job_failed (core_t *self, job_t *job, span_t code, span_t message, bool los
     job_free (self, job);
     self->counters[stage].failed += !lost;
 
-    /* A storage in trouble is never the document's fault: what was extracted waits until it is well again. */
-    bool blameless = stage == STAGE_STORAGE && (lost || class == ERR_RETRY);
-    bool retry = class == ERR_RETRY;
-    if (lost)
-        retry = ++unit->losses <= self->config.losses_max || blameless;
-    else if (unit->tries < UINT8_MAX)
-        unit->tries++;
-    if (retry && (lost || blameless || unit->tries < self->config.tries_max)) {
+    if (in_ms >= 0) {
         self->retried_jobs++;
-        if (lost)
+        if (in_ms == 0)
             unit_ready (self, unit);
         else
-            unit_wait (self, unit, self->now + backoff (self, unit->tries));
+            unit_wait (self, unit, self->now + (uint64_t)in_ms);
         if (task) {
             events_task (self, task, FEED_RETRYING);
             task_save (self, task);
@@ -153,6 +179,7 @@ static void segment_result (core_t *self, job_t *job, segment_t *segment, const 
     run->stage_done++;
     segment->unit.tries = 0;
     segment->unit.losses = 0;
+    segment->unit.sent = 0;
     if (stage == STAGE_CHUNK)
         segment->chunks = result->chunks;
     if (stage == STAGE_EMBED)
@@ -205,14 +232,14 @@ int results_input (core_t *self, core_worker_t *worker, const frames_t *in, err_
             job->task->run->cost_us += result->cost_us;
         core_charge (self, job->task->user, result->cost_us);
         if (result->outcome == RESULT_DONE)
-            events_note (self, job->task, "done", job, SPAN_EMPTY, SPAN_EMPTY, result->cost_us);
+            events_note (self, job->task, &(note_t){ .event = "done", .job = job, .cost_us = result->cost_us });
     }
     if (result->outcome == RESULT_FAILED) {
         results_ack (self, job, result->segment, 0);
         if (job->asked_ms)
-            job_failed (self, job, span_str (err_name (ERR_TIMEOUT)), SPAN_LIT ("it made no progress"), false);
+            job_failed (self, job, span_str (err_name (ERR_TIMEOUT)), SPAN_LIT ("it made no progress"), false, result);
         else
-            job_failed (self, job, result->code, result->message, false);
+            job_failed (self, job, result->code, result->message, false, result);
         return 0;
     }
     user_t *user = unit_user (job->unit);
@@ -226,7 +253,7 @@ int results_input (core_t *self, core_worker_t *worker, const frames_t *in, err_
             return 0;
         /* A worker that breaks the protocol gets its job taken away; the attempt counts as failed. */
         results_ack (self, job, result->segment, 0);
-        job_failed (self, job, span_str (err_name (ERR_PROTOCOL)), span_str (err ? err->message : ""), false);
+        job_failed (self, job, span_str (err_name (ERR_PROTOCOL)), span_str (err ? err->message : ""), false, NULL);
         return -1;
     case UNIT_SEGMENT:
         segment_result (self, job, (segment_t *)job->unit, result, columns);

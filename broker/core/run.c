@@ -62,6 +62,7 @@ void run_free (core_t *self, run_t *run)
                        &run->warnings, &run->history,    &run->error_code, &run->error_message };
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
         str_free (texts[i]);
+    faults_forget (run);
     *run->link = run->next_run;
     if (run->next_run)
         run->next_run->link = run->link;

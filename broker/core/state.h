@@ -30,6 +30,7 @@ typedef struct {
     uint8_t kind, where, stage, class;
     uint8_t tries;   /* genuine failures at this stage */
     uint16_t losses; /* times the worker vanished */
+    uint32_t sent;   /* jobs given out for it at this stage */
     job_t *job;      /* AT_WORKER */
 } unit_t;
 
@@ -72,6 +73,17 @@ typedef struct {
     uint32_t chunks, embeddings;
 } segment_t;
 
+/*  How a job failed for good: what the record of its task has no place for. */
+typedef struct {
+    bool known;
+    uint8_t stage;
+    bool has_segment;
+    uint32_t segment, attempts;
+    char worker[9];
+    bool deadly; /* the document ended those who parsed it */
+    str_t errors;
+} fault_t;
+
 /*  What a task has while it is processing. */
 struct run {
     task_t *task;
@@ -94,6 +106,7 @@ struct run {
     uint32_t permille;                                     /* of the input that extract has read */
     uint32_t limit;                                        /* what extract was last allowed */
     bool extract_done, touched_storage, final_out;
+    bool resumed;         /* begun before the broker's start: a crash, or a stop, came in between */
     uint32_t storage_out; /* segments at storage now */
     uint64_t cost_us;
     uint32_t chunks, embeddings;
@@ -101,6 +114,7 @@ struct run {
     str_t filename, media_type, options;
     str_t metadata, warnings, history;
     str_t error_code, error_message; /* of the last segment or part that failed for good */
+    fault_t fault;                   /* how it did */
     uint32_t history_count;          /* lines in `history` */
 };
 
@@ -137,6 +151,7 @@ struct job {
     task_t *task; /* NULL for a purge */
     core_worker_t *worker;
     uint64_t sent_ms, bytes;
+    uint32_t attempt;            /* of this stage at this segment; of extract as the task counts them */
     uint64_t progress, moved_ms; /* its own counter as of the last beat, and when that moved; 0: not seen running */
     uint64_t asked_ms;           /* when it was asked to stop for its silence; 0: it was not */
     bool final;                  /* storage: this job also commits */
@@ -161,7 +176,7 @@ typedef struct {
     str_t text;      /* a replay: the topic */
     str_t from;      /* key of the record looked at last; empty: none yet */
     uint64_t number; /* of those that were taken */
-    uint64_t stamp;  /* a replay: events published when it was asked for */
+    uint64_t stamp;  /* a replay: events published when it was asked for; a retry: tasks that were left as poison */
 } question_t;
 
 typedef struct {
@@ -229,8 +244,10 @@ void core_questions_done (question_list_t *list, size_t count);               /*
 
 /*  tasks.c: the lives of tasks */
 task_t *task_find (core_t *self, const user_t *user, uuid_t id);
-task_t *task_create (core_t *self, user_t *user, uuid_t id, record_document_t *document, uuid_t document_id,
-                     uint8_t priority, span_t options); /* updates *document (not put) */
+/*  Updates *document (not put). Content that is known to end its parser makes a task that has failed already, unless
+ *  `force`. */
+void task_create (core_t *self, user_t *user, uuid_t id, record_document_t *document, uuid_t document_id,
+                  uint8_t priority, span_t options, bool force);
 void task_save (core_t *self, task_t *task);
 void task_committing (core_t *self, task_t *task);       /* storage is about to be told to commit */
 int task_start (core_t *self, task_t *task, err_t *err); /* makes the run */
@@ -238,7 +255,8 @@ void task_complete (core_t *self, task_t *task);
 void task_fail (core_t *self, task_t *task, span_t code, span_t message);
 void task_cancel (core_t *self, task_t *task, bool remove);
 void task_remove_ended (core_t *self, user_t *user, uuid_t id, const record_task_t *record);
-int task_replay (core_t *self, user_t *user, uuid_t id, err_t *err);
+/*  -1: ERR_NOT_FOUND, ERR_CONFLICT; ERR_KNOWN_POISON without `force`. */
+int task_replay (core_t *self, user_t *user, uuid_t id, bool force, err_t *err);
 void task_view (const core_t *self, const task_t *task, record_task_t *view);
 void task_set_priority (core_t *self, task_t *task, uint8_t priority);
 void task_to_front (core_t *self, task_t *task);
@@ -251,6 +269,18 @@ void purge_done (core_t *self, purge_t *purge);
 void purge_refused (core_t *self, purge_t *purge, span_t code, span_t message);
 void purge_free (core_t *self, purge_t *purge);
 int purge_load_all (core_t *self, err_t *err);
+
+/*  faults.c: how tasks failed, and content that ended its parser */
+void faults_note (run_t *run, const job_t *job, bool lost, span_t code, const wire_result_t *result);
+void faults_forget (run_t *run);
+/*  The task fails: puts its fault, and remembers its content when that is to blame. `run` NULL: it was not begun. */
+void faults_put (core_t *self, const task_t *task, span_t code, span_t message);
+void faults_drop (core_t *self, const user_t *user, uuid_t task);
+void faults_json (core_t *self, str_t *out, const user_t *user, uuid_t task, const record_task_t *end); /* or null */
+/*  True when the content (of `user`, with `hash`) is known to end its parser, since after `since` (wall ms): *err says
+ *  of what and what to do. */
+bool poison_known (core_t *self, const user_t *user, span_t hash, uint64_t since, err_t *err);
+void poison_forget (core_t *self, const user_t *user, span_t hash);
 
 /*  run.c: segments of a task that is processing */
 run_t *run_new (core_t *self, task_t *task);
@@ -291,8 +321,9 @@ void job_free (core_t *self, job_t *job);
 /*  results.c: what comes back. `worker` NULL: nobody we know. */
 int results_input (core_t *self, core_worker_t *worker, const frames_t *in, err_t *err);
 void results_ack (core_t *self, const job_t *job, uint32_t segment, uint32_t limit);
-/*  A job ended badly, or (`lost`) its worker vanished: its unit goes back, waits, or fails for good. */
-void job_failed (core_t *self, job_t *job, span_t code, span_t message, bool lost);
+/*  A job ended badly, or (`lost`) its worker vanished: its unit goes back, waits, or fails for good. `result`: what its
+ *  worker said, or NULL. */
+void job_failed (core_t *self, job_t *job, span_t code, span_t message, bool lost, const wire_result_t *result);
 
 /*  events.c: the feed and the histories */
 #define FEED_EVENTS(X)                                                                                                 \
@@ -313,13 +344,23 @@ void events_queue (core_t *self);                                  /* once a sec
 /*  True when the topic is that of one task: *task is it, or NULL when there is no such living one. */
 bool events_topic_task (core_t *self, span_t topic, task_t **task);
 void events_replay_some (core_t *self); /* after the commit: shows new subscribers what lives, some at a time */
-/*  One line of a task's history. Any of the texts may be empty. */
-void events_note (core_t *self, task_t *task, const char *event, const job_t *job, span_t code, span_t message,
-                  uint64_t cost_us);
+/*  One line of a task's history. What is not given is not in it. */
+typedef struct {
+    const char *event;
+    uint64_t at; /* wall ms; 0: now */
+    const job_t *job;
+    bool has_segment; /* of which else the job knows */
+    uint32_t segment;
+    span_t code, message;
+    uint64_t cost_us;
+} note_t;
+void events_note (core_t *self, task_t *task, const note_t *note);
 void events_flush (core_t *self, task_t *task); /* puts the lines that are only in memory */
 
 /*  json.c: the shapes of API.md */
 void json_task (str_t *out, uuid_t id, span_t user, const record_task_t *view, uint64_t queue_position); /* 0: none */
+void json_task_open (str_t *out, uuid_t id, span_t user, const record_task_t *view,
+                     uint64_t queue_position); /* the same without its last brace: more is to come */
 void json_task_live (const core_t *self, str_t *out, const task_t *task);
 void json_document (core_t *self, str_t *out, user_t *user, uuid_t id, const record_document_t *document);
 void json_result (str_t *out, uuid_t id, const record_task_t *view);

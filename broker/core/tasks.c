@@ -118,8 +118,16 @@ static void task_leave (core_t *self, task_t *task)
     task_free (self, task);
 }
 
-task_t *task_create (core_t *self, user_t *user, uuid_t id, record_document_t *document, uuid_t document_id,
-                     uint8_t priority, span_t options)
+/*  A task whose content is known to end its parser fails before it begins. */
+static void refuse_poison (core_t *self, task_t *task, span_t hash)
+{
+    err_t err;
+    if (poison_known (self, task->user, hash, 0, &err))
+        task_fail (self, task, span_str (err_name (err.code)), span_str (err.message));
+}
+
+void task_create (core_t *self, user_t *user, uuid_t id, record_document_t *document, uuid_t document_id,
+                  uint8_t priority, span_t options, bool force)
 {
     record_task_t record = { .document = document_id,
                              .status = TASK_PENDING,
@@ -158,7 +166,8 @@ task_t *task_create (core_t *self, user_t *user, uuid_t id, record_document_t *d
     events_task (self, task, FEED_CREATED);
     task_save (self, task);
     self->sync = true;
-    return task;
+    if (!force)
+        refuse_poison (self, task, document->hash);
 }
 
 /*  --- changes while it lives --- */
@@ -222,6 +231,7 @@ int task_start (core_t *self, task_t *task, err_t *err)
 {
     bool again = task->status == TASK_PROCESSING;
     task->run = run_new (self, task);
+    task->run->resumed = again;
     task->run->touched_storage = again; /* what it wrote before the crash is still there */
     if (again && load_resume (self, task->run, err) == -1)
         return -1;
@@ -234,8 +244,13 @@ int task_start (core_t *self, task_t *task, err_t *err)
     str_add (&task->run->options, record.options);
     move_status (task, TASK_ON_START);
     task->updated_at = self->wall;
-    if (!again) {
+    if (!again)
         task->started_at = self->wall;
+    if (!again || !task->history) /* of a history nothing of which was written yet, a crash took also the first line */
+        events_note (self, task, &(note_t){ .event = "started", .at = task->started_at });
+    if (!again) {
+        if (task->history) /* there are lines of before, which would look as if nothing had been lost */
+            events_flush (self, task);
         events_task (self, task, FEED_STARTED);
         task_save (self, task);
     }
@@ -261,6 +276,7 @@ static void commit_document (core_t *self, task_t *task, const record_task_t *en
             document.media_type = str_span (&task->run->media_type);
         document.metadata = str_span (&task->run->metadata);
         record_put (self->kv, FAMILY_DOCUMENTS, str_span (&self->key), &record_document_shape, &document);
+        poison_forget (self, task->user, document.hash);
     } else if (found == -1)
         log_write (LOG_ERROR, "record_unreadable", NULL, "%s", err.message);
     str_free (&bytes);
@@ -314,10 +330,12 @@ static void task_end (core_t *self, task_t *task, task_event_t event, span_t cod
     kv_put (self->kv, FAMILY_ENDED, str_span (&self->key), SPAN_EMPTY);
     count_ended (task->user, &end, +1);
     core_user_dirty (self, task->user);
+    if (task->status == TASK_FAILED)
+        faults_put (self, task, code, message);
 
     const char *event_name = task_status_name ((task_status_t)task->status);
     if (!removed) {
-        events_note (self, task, event_name, NULL, code, message, 0);
+        events_note (self, task, &(note_t){ .event = event_name, .code = code, .message = message });
         events_flush (self, task);
     }
     feed_event_t feed = task->status == TASK_COMPLETED ? FEED_COMPLETED
@@ -351,6 +369,8 @@ void task_remove_ended (core_t *self, user_t *user, uuid_t id, const record_task
 {
     count_ended (user, record, -1);
     core_user_dirty (self, user);
+    if (record->status == TASK_FAILED)
+        faults_drop (self, user, id);
     events_publish (self, user, FEED_DELETED, id, record);
     record_key_ended (&self->key, user->name, record->status, id);
     kv_delete (self->kv, FAMILY_ENDED, str_span (&self->key));
@@ -389,7 +409,7 @@ void task_cancel (core_t *self, task_t *task, bool remove)
     str_free (&bytes);
 }
 
-int task_replay (core_t *self, user_t *user, uuid_t id, err_t *err)
+int task_replay (core_t *self, user_t *user, uuid_t id, bool force, err_t *err)
 {
     record_task_t record;
     record_document_t document;
@@ -410,10 +430,12 @@ int task_replay (core_t *self, user_t *user, uuid_t id, err_t *err)
     }
     if (found == 0)
         err_set (err, ERR_NOT_FOUND, "there is no such task, or its document is gone");
-    if (found != 1)
+    if (found != 1 || (!force && poison_known (self, user, document.hash, 0, err)))
         goto out;
     count_ended (user, &record, -1);
     core_user_dirty (self, user);
+    if (record.status == TASK_FAILED)
+        faults_drop (self, user, id);
     record_key_ended (&self->key, user->name, record.status, id);
     kv_delete (self->kv, FAMILY_ENDED, str_span (&self->key));
 
@@ -441,7 +463,7 @@ int task_replay (core_t *self, user_t *user, uuid_t id, err_t *err)
     record_key (&self->key, user->name, id);
     record_put (self->kv, FAMILY_TASKS, str_span (&self->key), &record_task_shape, &again);
     unit_ready (self, &task->extract);
-    events_note (self, task, "replayed", NULL, SPAN_EMPTY, SPAN_EMPTY, 0);
+    events_note (self, task, &(note_t){ .event = "replayed" });
     events_task (self, task, FEED_RETRYING);
     task_save (self, task);
     self->sync = true;

@@ -64,7 +64,7 @@ void workers_gone (core_t *self, core_worker_t *worker, const char *why)
         /* Only the oldest can have been running, and is to blame: but an extract worker has several in hand. */
         job_t *job = worker->last;
         if (job == worker->first || worker->stage == STAGE_EXTRACT)
-            job_failed (self, job, span_str (err_name (ERR_WORKER_LOST)), span_str (why), true);
+            job_failed (self, job, span_str (err_name (ERR_WORKER_LOST)), span_str (why), true, NULL);
         else {
             unit_t *unit = job->unit;
             job_free (self, job);
@@ -136,7 +136,7 @@ static void check_silence (core_t *self, core_worker_t *worker)
             core_send_worker (self, worker, &msg, NULL);
         } else if (self->now >= job->asked_ms + self->config.grace_ms) {
             job_failed (self, job, span_str (err_name (ERR_TIMEOUT)), SPAN_LIT ("it made no progress, nor did it stop"),
-                        false);
+                        false, NULL);
             kill_worker (self, worker, "one of its jobs stood still");
             return;
         }
@@ -162,6 +162,7 @@ void workers_check (core_t *self)
         char message[96];
         snprintf (message, sizeof message, "It took longer than the %.10g s that a task may take (--task-timeout).",
                   (double)self->config.task_ms / 1000);
+        faults_forget (run); /* not what failed in it, but it all */
         task_fail (self, run->task, span_str (err_name (ERR_TIMEOUT)), span_str (message));
     }
 }

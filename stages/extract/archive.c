@@ -54,6 +54,7 @@ typedef struct {
     unsigned files;     /* entries that could be documents */
     unsigned encrypted; /* of these */
     unsigned damaged;   /* of these */
+    unsigned starved;   /* of these: memory was not enough to unpack them */
     str_t held;         /* names of entries so far, as long as none could be read */
     bool said;          /* something was poured */
 } reading_t;
@@ -80,8 +81,7 @@ static struct archive *open_archive (const source_t *source, err_t *err)
     }
     if (archive_read_open_memory (archive, source->bytes.data, source->bytes.size) == ARCHIVE_OK)
         return archive;
-    const char *why = archive_error_string (archive);
-    err_set (err, ERR_DAMAGED_DOCUMENT, "the archive is damaged: %s", why ? why : "it cannot be opened");
+    unpack_fault (archive, ERR_DAMAGED_DOCUMENT, "the archive cannot be read", err);
     archive_read_free (archive);
     return NULL;
 }
@@ -111,7 +111,7 @@ static void release_held (reading_t *reading)
  *  be read: an archive that is all locked is an encrypted document, not a list of names. */
 static void say_name_only (reading_t *reading, span_t path, err_code_t code)
 {
-    bool closed = code == ERR_ENCRYPTED_DOCUMENT || code == ERR_DAMAGED_DOCUMENT;
+    bool closed = code == ERR_ENCRYPTED_DOCUMENT || code == ERR_DAMAGED_DOCUMENT || code == ERR_MEMORY_EXCEEDED;
     if (closed && !reading->said && !reading->source->depth && !sink_resumed (reading->sink)) {
         str_add (&reading->held, path);
         str_char (&reading->held, 0);
@@ -125,6 +125,7 @@ static void count_bad (reading_t *reading, span_t path, const err_t *why)
 {
     reading->encrypted += why->code == ERR_ENCRYPTED_DOCUMENT;
     reading->damaged += why->code == ERR_DAMAGED_DOCUMENT;
+    reading->starved += why->code == ERR_MEMORY_EXCEEDED;
     sink_bad (reading->sink, why->code, path, "%s", why->message);
 }
 
@@ -236,8 +237,8 @@ static int broken_off (reading_t *reading, err_t *err)
     const char *why = archive_error_string (reading->archive);
     bool locked = archive_read_has_encrypted_entries (reading->archive) == 1 || (why && strcasestr (why, "encrypt"));
     err_t cause;
-    err_set (&cause, locked ? ERR_ENCRYPTED_DOCUMENT : ERR_DAMAGED_DOCUMENT, "%s: %s",
-             locked ? "the archive is encrypted" : "the archive is damaged", why ? why : "it breaks off");
+    unpack_fault (reading->archive, locked ? ERR_ENCRYPTED_DOCUMENT : ERR_DAMAGED_DOCUMENT,
+                  locked ? "the archive is encrypted" : "the archive cannot be read", &cause);
     if (!reading->files) {
         *err = cause;
         return -1;
@@ -331,9 +332,9 @@ static int judge (const reading_t *reading, err_t *err)
         return 0;
     if (reading->encrypted == reading->files)
         return err_set (err, ERR_ENCRYPTED_DOCUMENT, "the archive is encrypted with a password");
-    if (reading->encrypted + reading->damaged == reading->files)
-        return err_set (err, ERR_DAMAGED_DOCUMENT, "no entry of the archive can be unpacked: %s",
-                        sink_first_bad (reading->sink)->message);
+    if (reading->encrypted + reading->damaged + reading->starved == reading->files)
+        return err_set (err, reading->starved ? ERR_MEMORY_EXCEEDED : ERR_DAMAGED_DOCUMENT,
+                        "no entry of the archive can be unpacked: %s", sink_first_bad (reading->sink)->message);
     return 0;
 }
 

@@ -17,6 +17,7 @@
 
 #define DOCUMENT_FD 3
 #define OUTPUT_FD   4
+#define REPORTS_FD  5 /* with sanitizers alone: where they go instead of stderr */
 #define STEP_US     20000
 /*  When so little address space is left at a crash, it was for want of memory. */
 #define NO_MEMORY_PROBE ((size_t)256 * MIB)
@@ -24,6 +25,7 @@
 #define FILES_MAX       64
 
 #if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/common_interface_defs.h>
 #define WITH_SANITIZER 1
 #else
 #define WITH_SANITIZER 0
@@ -119,15 +121,22 @@ static void limit (int resource, uint64_t value)
         _exit (1);
 }
 
-/*  Keeps the two descriptors under fixed numbers, and silence where others have their stderr. */
-static void keep_descriptors (int document, int output)
+/*  Keeps the descriptors under fixed numbers. */
+static void keep_descriptors (int document, int output, int errors)
 {
     int nothing = open ("/dev/null", O_RDWR | O_CLOEXEC);
     int high_document = fcntl (document, F_DUPFD, 10), high_output = fcntl (output, F_DUPFD, 10);
-    for (int fd = 0; fd < 3 && !WITH_SANITIZER; fd++)
-        dup2 (nothing, fd);
-    if (dup2 (high_document, DOCUMENT_FD) < 0 || dup2 (high_output, OUTPUT_FD) < 0 ||
-        close_range (OUTPUT_FD + 1, ~0u, 0))
+    int high_errors = fcntl (errors, F_DUPFD, 10), last = OUTPUT_FD;
+#if WITH_SANITIZER
+    int reports = fcntl (STDERR_FILENO, F_DUPFD, 10); /* of our own faults the developer is to hear */
+    dup2 (reports, REPORTS_FD);
+    __sanitizer_set_report_fd ((void *)(uintptr_t)REPORTS_FD);
+    last = REPORTS_FD;
+#endif
+    dup2 (nothing, STDIN_FILENO);
+    dup2 (nothing, STDOUT_FILENO);
+    if (dup2 (high_errors, STDERR_FILENO) < 0 || dup2 (high_document, DOCUMENT_FD) < 0 ||
+        dup2 (high_output, OUTPUT_FD) < 0 || close_range ((unsigned)last + 1, ~0u, 0))
         _exit (1);
 }
 
@@ -171,7 +180,7 @@ static void parse (const record_spawn_t *spawn, span_t bytes, const limits_t *li
     sink_destroy (&sink);
 }
 
-_Noreturn void child_run (const record_spawn_t *spawn, int document, int output_fd, const limits_t *limits,
+_Noreturn void child_run (const record_spawn_t *spawn, int document, int output_fd, int errors, const limits_t *limits,
                           pid_t zygote)
 {
     prctl (PR_SET_PDEATHSIG, SIGKILL);
@@ -185,7 +194,7 @@ _Noreturn void child_run (const record_spawn_t *spawn, int document, int output_
     sigset_t none;
     sigemptyset (&none);
     sigprocmask (SIG_SETMASK, &none, NULL);
-    keep_descriptors (document, output_fd);
+    keep_descriptors (document, output_fd, errors);
 
     struct stat info;
     if (fstat (DOCUMENT_FD, &info))
@@ -193,7 +202,7 @@ _Noreturn void child_run (const record_spawn_t *spawn, int document, int output_
     void *data = NULL;
     size_t size = (size_t)info.st_size;
     if (size && (data = mmap (NULL, size, PROT_READ, MAP_PRIVATE, DOCUMENT_FD, 0)) == MAP_FAILED)
-        _exit (1);
+        _exit (errno == ENOMEM ? CHILD_NO_MEMORY : 1);
     lock_in (limits, size);
     output_t output = { .stepped_us = 0 };
     parse (spawn, span (data, size), limits, &output);

@@ -1,5 +1,5 @@
 /*  child.h: the parser: a process that reads one document behind one descriptor, writes records to another, and may do
- *  nothing else.
+ *  nothing else. What its libraries say on stderr goes to a third.
  */
 #ifndef EXTRACT_CHILD_H
 #define EXTRACT_CHILD_H
@@ -16,6 +16,7 @@
 void child_prepare (void);
 
 /*  Locks the process in, parses, exits. It ends with its parent `zygote`, even if that has died already. */
-_Noreturn void child_run (const record_spawn_t *spawn, int document, int output, const limits_t *limits, pid_t zygote);
+_Noreturn void child_run (const record_spawn_t *spawn, int document, int output, int errors, const limits_t *limits,
+                          pid_t zygote);
 
 #endif

@@ -76,6 +76,17 @@ static void fail (extractor_t *self, task_t *task, const err_t *err)
     forget (self, task);
 }
 
+/*  The parser failed: with what it said last. */
+static void fail_parsed (extractor_t *self, task_t *task, const err_t *err)
+{
+    str_t errors = STR_INIT;
+    parser_errors (self->parser, &errors);
+    wire_result_t result = { .parser_killed = parser_was_killed (self->parser), .errors = str_span (&errors) };
+    worker_fail_with (self->worker, task->job, err, &result);
+    str_free (&errors);
+    forget (self, task);
+}
+
 static void drop_text (void *hint)
 {
     buf_t *text = hint;
@@ -212,7 +223,7 @@ static int step_parsed (extractor_t *self, task_t *task, err_t *err)
         }
         if (state == PARSER_FAILED)
             send_held (self, task);
-        fail (self, task, err);
+        fail_parsed (self, task, err);
         return state == PARSER_BROKEN ? -1 : 0;
     }
     if (!parser_hold (self->parser, err))
@@ -337,6 +348,8 @@ int extractor_items (const extractor_t *self, zmq_pollitem_t items[EXTRACTOR_ITE
 {
     int count = 0;
     items[count++] = (zmq_pollitem_t){ .fd = parser_zygote_fd (self->parser), .events = ZMQ_POLLIN };
+    if (parser_errors_fd (self->parser) >= 0)
+        items[count++] = (zmq_pollitem_t){ .fd = parser_errors_fd (self->parser), .events = ZMQ_POLLIN };
     const task_t *task = self->parsing;
     if (task && (!task->holding || task->held.number < task->job->limit) && parser_output_fd (self->parser) >= 0)
         items[count++] = (zmq_pollitem_t){ .fd = parser_output_fd (self->parser), .events = ZMQ_POLLIN };

@@ -10,7 +10,7 @@
 #include "stages/runtime/worker.h"
 
 #define EXTRACTOR_SLOTS 8
-#define EXTRACTOR_ITEMS 2
+#define EXTRACTOR_ITEMS 3
 
 typedef struct extractor extractor_t;
 

@@ -27,7 +27,7 @@ static int take_member (package_t *self, struct archive *archive, const char *na
         abort ();
     err_t why;
     int rc = unpack_entry (archive, sink, 0, &member->bytes, &why);
-    if (rc == UNPACK_LIMIT) {
+    if (rc == UNPACK_LIMIT || (rc < 0 && why.code == ERR_MEMORY_EXCEEDED)) { /* without it the rest makes no sense */
         *err = why;
         return -1;
     }
@@ -52,10 +52,11 @@ static int read_members (package_t *self, struct archive *archive, package_wante
             return -1;
     }
     if (rc != ARCHIVE_EOF) {
-        const char *why = archive_error_string (archive);
         if (!self->count)
-            return err_set (err, ERR_DAMAGED_DOCUMENT, "the document is damaged: %s", why ? why : "it is no zip file");
-        sink_bad (sink, ERR_DAMAGED_DOCUMENT, SPAN_EMPTY, "the end of the document is damaged: %s", why ? why : "?");
+            return unpack_fault (archive, ERR_DAMAGED_DOCUMENT, "the document is damaged", err);
+        err_t why;
+        unpack_fault (archive, ERR_DAMAGED_DOCUMENT, "the end of the document is damaged", &why);
+        sink_bad (sink, why.code, SPAN_EMPTY, "%s", why.message);
     }
     return 0;
 }
@@ -69,8 +70,7 @@ package_t *package_open (span_t bytes, package_wanted_fn *wanted, sink_t *sink, 
     archive_read_support_format_zip (archive);
     int rc = -1;
     if (archive_read_open_memory (archive, bytes.data, bytes.size) != ARCHIVE_OK) {
-        const char *why = archive_error_string (archive);
-        err_set (err, ERR_DAMAGED_DOCUMENT, "the document is damaged: %s", why ? why : "it is no zip file");
+        unpack_fault (archive, ERR_DAMAGED_DOCUMENT, "the document is damaged", err);
     } else
         rc = read_members (self, archive, wanted, sink, err);
     archive_read_free (archive);

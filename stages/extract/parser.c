@@ -1,16 +1,15 @@
 #include "stages/extract/parser.h"
 #include "base/clock.h"
 #include "stages/extract/checks.h"
-#include "stages/extract/child.h"
+#include "stages/extract/death.h"
+#include "stages/extract/tail.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -36,9 +35,12 @@ struct parser {
     str_t cursor;     /* of the last segment */
     uint32_t next;    /* number of the segment that comes */
     uint64_t text_offset;
-    str_t skip; /* units that killed a parser */
+    str_t skip;   /* units that killed a parser */
+    str_t spared; /* the last unit at which somebody else killed one: it is not skipped for that */
     unsigned restarts;
-    err_t cause; /* why the first one died */
+    err_t cause;   /* why the first one died */
+    bool killed;   /* FAILED for that */
+    tail_t errors; /* stderr of them all */
 
     /* The process. */
     run_t run;
@@ -75,7 +77,7 @@ parser_t *parser_new (zygote_t *zygote, const limits_t *limits)
         abort ();
     self->zygote = zygote;
     self->limits = limits;
-    self->document = self->output = -1;
+    self->document = self->output = self->errors.fd = -1;
     return self;
 }
 
@@ -92,6 +94,7 @@ static void let_go (parser_t *self)
     if (self->run == RUN_READING && !self->exited)
         zygote_kill (self->zygote, self->pid);
     close_fd (&self->output);
+    tail_close (&self->errors);
     self->run = RUN_NONE;
     self->pid = 0;
     str_clear (&self->in);
@@ -111,9 +114,9 @@ void parser_destroy (parser_t **self_p)
     if (!self)
         return;
     parser_kill (self);
-    str_t *const strings[] = { &self->name,  &self->media_type,   &self->cursor,  &self->skip,
-                               &self->unit,  &self->in,           &self->pending, &self->deaths,
-                               &self->given, &self->given_cursor, &self->found,   &self->where };
+    str_t *const strings[] = { &self->name,  &self->media_type, &self->cursor, &self->skip,  &self->unit,
+                               &self->in,    &self->pending,    &self->deaths, &self->given, &self->given_cursor,
+                               &self->found, &self->where,      &self->spared };
     for (size_t i = 0; i < sizeof strings / sizeof *strings; i++)
         str_free (strings[i]);
     for (int i = 0; i < META_COUNT; i++)
@@ -131,9 +134,13 @@ static void set (str_t *string, span_t value)
 /*  Starts a process on the document, from the last segment on. */
 static int start_process (parser_t *self, err_t *err)
 {
-    int pair[2];
-    if (pipe2 (pair, O_CLOEXEC))
+    int pair[2], errors = tail_open (&self->errors, err);
+    if (errors < 0)
+        return -1;
+    if (pipe2 (pair, O_CLOEXEC)) {
+        close (errors);
         return err_set_errno (err, ERR_UNAVAILABLE, errno, "cannot make a pipe for the parser");
+    }
     fcntl (pair[0], F_SETFL, O_NONBLOCK);
     fcntl (pair[0], F_SETPIPE_SZ, PIPE_BYTES); /* refused: then it is smaller and slower */
     record_spawn_t spawn = { str_span (&self->name),
@@ -143,8 +150,9 @@ static int start_process (parser_t *self, err_t *err)
                              self->text_offset,
                              str_span (&self->skip),
                              0 };
-    int rc = zygote_spawn (self->zygote, &spawn, self->document, pair[1], err);
+    int rc = zygote_spawn (self->zygote, &spawn, self->document, pair[1], errors, err);
     close (pair[1]);
+    close (errors);
     if (rc) {
         close (pair[0]);
         return -1;
@@ -172,7 +180,10 @@ int parser_start (parser_t *self, const parser_request_t *request, err_t *err)
     self->next = request->first_segment;
     self->text_offset = request->text_offset;
     str_clear (&self->skip);
+    str_clear (&self->spared);
     str_clear (&self->deaths);
+    tail_clear (&self->errors);
+    self->killed = false;
     str_clear (&self->found);
     str_clear (&self->given);
     for (int i = 0; i < META_COUNT; i++)
@@ -240,32 +251,14 @@ static void watch (parser_t *self)
     if (!self->step_cpu_ms) /* the first look since it moved */
         self->step_cpu_ms = used ? used : 1;
     if (used > self->step_cpu_ms + self->limits->stall_cpu_ms)
-        err_set (&self->verdict, ERR_CPU_EXCEEDED, "the parser used %" PRIu64 " s of CPU time without progress",
+        err_set (&self->verdict, ERR_CPU_EXCEEDED,
+                 "the parser used %" PRIu64 " s of CPU time without progress; --parser-stall sets how long it may",
                  self->limits->stall_cpu_ms / 1000);
-    else if (now - self->step_ms > self->limits->stall_ms)
-        err_set (&self->verdict, ERR_CPU_EXCEEDED, "the parser made no progress for %" PRIu64 " s",
+    else if (now - self->step_ms > self->limits->stall_ms) /* the machine may have had none for it: worth a retry */
+        err_set (&self->verdict, ERR_TIMEOUT, "the parser made no progress for %" PRIu64 " s",
                  self->limits->stall_ms / 1000);
     if (self->verdict.code)
         zygote_kill (self->zygote, self->pid);
-}
-
-/*  Why the process ended before its document did. */
-static void find_cause (const parser_t *self, err_t *cause)
-{
-    int status = self->status;
-    if (self->verdict.code)
-        *cause = self->verdict;
-    else if (WIFEXITED (status) && WEXITSTATUS (status) == CHILD_NO_MEMORY)
-        err_set (cause, ERR_MEMORY_EXCEEDED, "the parser needed more than %" PRIu64 " MiB of memory",
-                 self->limits->memory_bytes / MIB);
-    else if (WIFEXITED (status))
-        err_set (cause, ERR_PARSER_CRASHED, "the parser gave up with exit code %d", WEXITSTATUS (status));
-    else if (WTERMSIG (status) == SIGXCPU)
-        err_set (cause, ERR_CPU_EXCEEDED, "the parser used more than %" PRIu64 " s of CPU time", self->limits->cpu_s);
-    else if (WTERMSIG (status) == SIGKILL)
-        err_set (cause, ERR_MEMORY_EXCEEDED, "the parser was killed by the system, most likely for want of memory");
-    else
-        err_set (cause, ERR_PARSER_CRASHED, "the parser crashed (SIG%s)", sigabbrev_np (WTERMSIG (status)));
 }
 
 static parser_state_t finish (parser_t *self, parser_state_t state)
@@ -278,16 +271,23 @@ static parser_state_t finish (parser_t *self, parser_state_t state)
 /*  The process is dead and said no END. It may be that a unit of the document did it: then once more without. */
 static parser_state_t died (parser_t *self, err_t *err)
 {
-    err_t cause;
-    find_cause (self, &cause);
-    if (!self->cause.code)
-        self->cause = cause;
+    err_t cause = self->verdict;
+    if (!cause.code)
+        death_cause (self->status, str_span (&self->where), self->limits, &cause);
+    tail_read (&self->errors);
     let_go (self);
     span_t code = span_str (err_name (cause.code)), message = span_str (cause.message);
+    bool spare = cause.code == ERR_PARSER_KILLED && !span_eq (str_span (&self->unit), str_span (&self->spared));
+    if (!self->cause.code && !spare)
+        self->cause = cause;
     if (self->unit.size && self->restarts++ < RESTARTS_MAX) {
-        str_add (&self->skip, str_span (&self->unit));
-        str_char (&self->skip, '\n');
-        add_warning (&self->deaths, code, str_span (&self->where), message);
+        if (spare)
+            set (&self->spared, str_span (&self->unit));
+        else {
+            str_add (&self->skip, str_span (&self->unit));
+            str_char (&self->skip, '\n');
+            add_warning (&self->deaths, code, str_span (&self->where), message);
+        }
         return start_process (self, err) ? finish (self, PARSER_BROKEN) : PARSER_IDLE;
     }
     if (err_class (cause.code) == ERR_REJECT && self->next) { /* it would end so again; what there is stays */
@@ -296,6 +296,7 @@ static parser_state_t died (parser_t *self, err_t *err)
         return finish (self, PARSER_DONE);
     }
     *err = cause;
+    self->killed = true;
     return finish (self, PARSER_FAILED);
 }
 
@@ -348,9 +349,10 @@ static parser_state_t take_end (parser_t *self, const record_end_t *end, err_t *
         return finish (self, PARSER_DONE);
     char name[40];
     snprintf (name, sizeof name, "%.*s", SPAN_ARG (end->code));
-    if (self->cause.code && err_code (name) == ERR_EMPTY_DOCUMENT)
+    if (self->cause.code && err_code (name) == ERR_EMPTY_DOCUMENT) {
         *err = self->cause; /* it is empty for what had to be skipped */
-    else
+        self->killed = true;
+    } else
         err_set (err, err_code (name), "%.*s", SPAN_ARG (end->message));
     return finish (self, PARSER_FAILED);
 }
@@ -434,6 +436,7 @@ static int read_more (parser_t *self)
 
 parser_state_t parser_next (parser_t *self, parser_segment_t *segment, err_t *err)
 {
+    tail_read (&self->errors);
     if (hear_zygote (self, err))
         return finish (self, PARSER_BROKEN);
     if (self->run == RUN_STARTING && self->exited) {
@@ -459,6 +462,7 @@ parser_state_t parser_next (parser_t *self, parser_segment_t *segment, err_t *er
         }
         if (rc < 0) {
             err_set (err, ERR_PARSER_CRASHED, "the parser does not speak its protocol: %s", why.message);
+            self->killed = true; /* by us, for what the document made of it */
             return finish (self, PARSER_FAILED);
         }
         if (self->output >= 0 && (rc = read_more (self)) > 0)
@@ -476,6 +480,7 @@ parser_state_t parser_next (parser_t *self, parser_segment_t *segment, err_t *er
 int parser_hold (parser_t *self, err_t *err)
 {
     self->more = false;
+    tail_read (&self->errors);
     self->step_ms = clock_mono_ms ();
     self->step_cpu_ms = 0;
     if (!hear_zygote (self, err))
@@ -492,6 +497,21 @@ int parser_output_fd (const parser_t *self)
 int parser_zygote_fd (const parser_t *self)
 {
     return zygote_fd (self->zygote);
+}
+
+int parser_errors_fd (const parser_t *self)
+{
+    return self->errors.fd;
+}
+
+bool parser_was_killed (const parser_t *self)
+{
+    return self->killed;
+}
+
+void parser_errors (const parser_t *self, str_t *text)
+{
+    tail_text (&self->errors, text);
 }
 
 int parser_timeout_ms (const parser_t *self)

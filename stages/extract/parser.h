@@ -2,7 +2,8 @@
  *  and tells why it died. Never blocks.
  *
  *  A parser that crashes, hangs or runs out of memory while it reads one unit (a page, an archive entry) costs that
- *  unit: it is started again behind the last segment and told to skip it, a few times per document.
+ *  unit: it is started again behind the last segment and told to skip it, a few times per document. One that somebody
+ *  else killed gets its unit once more.
  */
 #ifndef EXTRACT_PARSER_H
 #define EXTRACT_PARSER_H
@@ -26,7 +27,7 @@ typedef enum {
     PARSER_IDLE,    /* nothing new; wait for its descriptors */
     PARSER_SEGMENT, /* `segment` is filled */
     PARSER_DONE,    /* the document is at its end */
-    PARSER_FAILED,  /* it gave nothing, or is damaged beyond that: *err */
+    PARSER_FAILED,  /* it gave nothing, or is damaged beyond that, or cannot be read to its end now: *err */
     PARSER_BROKEN,  /* the zygote is gone: *err; this worker has to end */
 } parser_state_t;
 
@@ -56,6 +57,7 @@ parser_state_t parser_next (parser_t *self, parser_segment_t *segment, err_t *er
 
 int parser_output_fd (const parser_t *self); /* not polled for: the parser blocks, which holds its memory */
 int parser_zygote_fd (const parser_t *self);
+int parser_errors_fd (const parser_t *self); /* its stderr; -1: none */
 int parser_timeout_ms (const parser_t *self);
 
 /*  Instead of parser_next while nobody wants more: the parser is not to blame for making no progress. Reads what the
@@ -69,7 +71,9 @@ span_t parser_media_type (const parser_t *self);
 void parser_metadata (const parser_t *self, str_t *json); /* appends a JSON object, or nothing */
 span_t parser_warnings (const parser_t *self);            /* those after the last segment */
 uint32_t parser_bad (const parser_t *self);
-uint64_t parser_counter (const parser_t *self); /* moves when it gets on */
+bool parser_was_killed (const parser_t *self);          /* FAILED because processes died of the document */
+void parser_errors (const parser_t *self, str_t *text); /* appends the end of what they wrote on stderr (tail.h) */
+uint64_t parser_counter (const parser_t *self);         /* moves when it gets on */
 uint32_t parser_permille (const parser_t *self);
 
 #endif

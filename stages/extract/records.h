@@ -25,7 +25,7 @@
     F (S, span, code) /* empty: it went well */                                                                        \
     F (S, span, message)
 
-/*  worker → zygote; with SPAWN go two descriptors: the document, and where the records go */
+/*  worker → zygote; with SPAWN go three descriptors: the document, where the records go, and stderr */
 #define RECORD_SPAWN(F, S)                                                                                             \
     F (S, span, name)                                                                                                  \
     F (S, span, media_type)                                                                                            \

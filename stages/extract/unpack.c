@@ -1,6 +1,18 @@
 #include "stages/extract/unpack.h"
 
+#include <errno.h>
 #include <inttypes.h>
+
+int unpack_fault (struct archive *archive, err_code_t code, const char *what, err_t *err)
+{
+    const char *why = archive_error_string (archive);
+    /* Not all of its readers say ENOMEM. */
+    if (archive_errno (archive) == ENOMEM || (why && strcasestr (why, "allocate")))
+        return err_set (err, ERR_MEMORY_EXCEEDED,
+                        "%s: to unpack it takes more memory than a parser may use; --parser-memory sets how much (%s)",
+                        what, why ? why : "out of memory");
+    return err_set (err, code, "%s: %s", what, why ? why : "the data are damaged");
+}
 
 static void tell_progress (struct archive *archive, sink_t *sink)
 {
@@ -20,8 +32,8 @@ int unpack_entry (struct archive *archive, sink_t *sink, size_t enough, str_t *b
         if (rc < ARCHIVE_WARN) {
             const char *why = archive_error_string (archive);
             bool unknown = why && (strcasestr (why, "nsupported") || strcasestr (why, "not supported"));
-            err_set (err, unknown ? ERR_UNSUPPORTED_MEDIA_TYPE : ERR_DAMAGED_DOCUMENT, "it cannot be unpacked: %s",
-                     why ? why : "the data are damaged");
+            unpack_fault (archive, unknown ? ERR_UNSUPPORTED_MEDIA_TYPE : ERR_DAMAGED_DOCUMENT, "it cannot be unpacked",
+                          err);
             return UNPACK_DAMAGED;
         }
         /* Sparse files leave gaps. */

@@ -14,6 +14,11 @@ enum {
     UNPACK_TOO_BIG = -3, /* this entry alone is larger than what is unpacked to memory */
 };
 
+/*  Says what is wrong with the archive as libarchive tells it: ERR_MEMORY_EXCEEDED when that is memory, else `code`.
+ * -1.
+ */
+int unpack_fault (struct archive *archive, err_code_t code, const char *what, err_t *err);
+
 /*  Appends the data of the current entry to `bytes`, until its end or, with `enough` > 0, until there are that many. */
 int unpack_entry (struct archive *archive, sink_t *sink, size_t enough, str_t *bytes, err_t *err);
 

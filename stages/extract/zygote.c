@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #define LIVING_MAX 16
+#define GIVEN_FDS  3 /* with a wish: document, output, errors */
 
 struct zygote {
     int socket;
@@ -52,7 +53,7 @@ static void reap (nursery_t *self)
     }
 }
 
-static void spawn (nursery_t *self, const record_spawn_t *wish, int document, int output)
+static void spawn (nursery_t *self, const record_spawn_t *wish, const int fds[GIVEN_FDS])
 {
     int slot = 0;
     while (slot < LIVING_MAX && self->living[slot])
@@ -62,7 +63,7 @@ static void spawn (nursery_t *self, const record_spawn_t *wish, int document, in
     if (pid == 0) {
         close (self->socket);
         close (self->signals);
-        child_run (wish, document, output, &self->limits, zygote);
+        child_run (wish, fds[0], fds[1], fds[2], &self->limits, zygote);
     }
     if (pid > 0)
         self->living[slot] = pid;
@@ -82,7 +83,7 @@ static void serve (nursery_t *self)
     static char packet[REQUEST_MAX];
     union {
         struct cmsghdr header;
-        char bytes[CMSG_SPACE (2 * sizeof (int))];
+        char bytes[CMSG_SPACE (GIVEN_FDS * sizeof (int))];
     } control;
     struct iovec part = { packet, sizeof packet };
     struct msghdr message = {
@@ -93,7 +94,7 @@ static void serve (nursery_t *self)
         return;
     if (size <= 0)
         _exit (0);
-    int fds[2] = { -1, -1 };
+    int fds[GIVEN_FDS] = { -1, -1, -1 };
     struct cmsghdr *header = CMSG_FIRSTHDR (&message);
     if (header && header->cmsg_type == SCM_RIGHTS && header->cmsg_len == CMSG_LEN (sizeof fds))
         memcpy (fds, CMSG_DATA (header), sizeof fds);
@@ -102,10 +103,10 @@ static void serve (nursery_t *self)
     if (record_decode (span (packet, (size_t)size), &record, &err))
         _exit (1); /* a worker of another build */
     if (record.kind == RECORD_KIND_SPAWN && fds[0] >= 0)
-        spawn (self, &record.spawn, fds[0], fds[1]);
+        spawn (self, &record.spawn, fds);
     else if (record.kind == RECORD_KIND_KILL)
         kill_parser (self, record.kill.pid);
-    for (int i = 0; i < 2; i++)
+    for (int i = 0; i < GIVEN_FDS; i++)
         if (fds[i] >= 0)
             close (fds[i]);
 }
@@ -192,20 +193,20 @@ static int gone (err_t *err)
     return err_set (err, ERR_UNAVAILABLE, "the zygote that forks the parsers has died");
 }
 
-int zygote_spawn (zygote_t *self, record_spawn_t *wish, int document, int output, err_t *err)
+int zygote_spawn (zygote_t *self, record_spawn_t *wish, int document, int output, int errors, err_t *err)
 {
     str_t packet = STR_INIT;
     wish->ticket = ++self->tickets;
     record_encode (&(record_t){ .kind = RECORD_KIND_SPAWN, .spawn = *wish }, &packet);
     union {
         struct cmsghdr header;
-        char bytes[CMSG_SPACE (2 * sizeof (int))];
+        char bytes[CMSG_SPACE (GIVEN_FDS * sizeof (int))];
     } control = { .bytes = { 0 } };
     struct iovec part = { packet.data, packet.size };
     struct msghdr message = {
         .msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control
     };
-    int fds[2] = { document, output };
+    int fds[GIVEN_FDS] = { document, output, errors };
     control.header = (struct cmsghdr){ CMSG_LEN (sizeof fds), SOL_SOCKET, SCM_RIGHTS };
     memcpy (CMSG_DATA (&control.header), fds, sizeof fds);
     ssize_t sent = packet.size <= REQUEST_MAX ? sendmsg (self->socket, &message, MSG_NOSIGNAL) : -1;

@@ -75,9 +75,9 @@ static void send_result (worker_t *self, job_entry_t *entry, wire_result_t *resu
         runtime_flush (self, now_us);
 }
 
-void runtime_fail_job (worker_t *self, job_entry_t *entry, const err_t *err)
+static void fail_job (worker_t *self, job_entry_t *entry, const err_t *err, const wire_result_t *said)
 {
-    wire_result_t result = result_base (self, entry, NULL);
+    wire_result_t result = result_base (self, entry, said);
     result.outcome = RESULT_FAILED;
     result.code = span_str (err_name (err->code));
     result.message = span_str (err->message);
@@ -85,6 +85,11 @@ void runtime_fail_job (worker_t *self, job_entry_t *entry, const err_t *err)
         result.segment = entry->next_segment;
     send_result (self, entry, &result, NULL);
     runtime_free_job (self, entry);
+}
+
+void runtime_fail_job (worker_t *self, job_entry_t *entry, const err_t *err)
+{
+    fail_job (self, entry, err, NULL);
 }
 
 worker_job_t *worker_take (worker_t *self)
@@ -124,6 +129,11 @@ void worker_done (worker_t *self, worker_job_t *job, const wire_result_t *said, 
 void worker_fail (worker_t *self, worker_job_t *job, const err_t *err)
 {
     runtime_fail_job (self, (job_entry_t *)job, err);
+}
+
+void worker_fail_with (worker_t *self, worker_job_t *job, const err_t *err, const wire_result_t *result)
+{
+    fail_job (self, (job_entry_t *)job, err, result);
 }
 
 void worker_progress (worker_t *self, const worker_job_t *job, uint64_t counter)

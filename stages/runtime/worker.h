@@ -68,6 +68,8 @@ void worker_done (worker_t *self, worker_job_t *job, const wire_result_t *result
 
 /*  Ends a job badly. Whether it is tried again is decided by err_class (err->code). The job is gone afterwards. */
 void worker_fail (worker_t *self, worker_job_t *job, const err_t *err);
+/*  The same; what else `result` says goes with it. */
+void worker_fail_with (worker_t *self, worker_job_t *job, const err_t *err, const wire_result_t *result);
 
 /*  The running job moved: its counter in the next BEAT. */
 void worker_progress (worker_t *self, const worker_job_t *job, uint64_t counter);

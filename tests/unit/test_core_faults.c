@@ -437,18 +437,18 @@ static void the_whole_quarantine_is_retried_by_one_request (void **state)
     msg.quarantine_retry.idem_key = msg.quarantine_retry.idem_hash = SPAN_LIT ("once");
     world_say (&world, &msg, NULL, 0);
     assert_int_equal (world_ask (&world, &msg, &body), 202); /* sent again while the first is at work */
-    assert_string_equal (body.data, "{\"retried\":1250}");
+    assert_string_equal (body.data, "{\"retried\":1250,\"known_poison\":0}");
     for (int turns = 0; turns < 10; turns++)
         world_turn (&world);
     frames_t reply;
     assert_true (world_hear (&world, WIRE_KIND_REPLY, anyone, &reply));
-    assert_true (span_is (buf_span (reply.payload[0]), "{\"retried\":1250}"));
+    assert_true (span_is (buf_span (reply.payload[0]), "{\"retried\":1250,\"known_poison\":0}"));
     frames_clear (&reply);
     msg.quarantine_retry.idem_key = msg.quarantine_retry.idem_hash = SPAN_EMPTY;
     msg.quarantine_retry.error_codes = SPAN_EMPTY;
     msg.quarantine_retry.task = task; /* the last one, and it alone */
     assert_int_equal (world_ask (&world, &msg, &body), 202);
-    assert_string_equal (body.data, "{\"retried\":1}");
+    assert_string_equal (body.data, "{\"retried\":1,\"known_poison\":0}");
     assert_int_equal (world_ask (&world, &msg, NULL), 404);
     str_free (&body);
     world_stop (&world);
