@@ -25,6 +25,7 @@ typedef struct {
     str_t out;      /* what was read and not yet taken as a line */
     str_t line;     /* the last line taken */
     str_t why;      /* why it could not go on, in its own words; empty: it said nothing */
+    bool spare;     /* not wanted now: is not started, nor started again when it ends */
     int nice;       /* scheduling priority it runs at, as of nice(2) */
     int keep_fd;    /* descriptor the process inherits; -1: none; borrowed */
     bool ready;     /* said so since its last start */

@@ -1,11 +1,11 @@
 /*  cmd_up.c: `myelin up`: which processes there are and what each is told. */
 #include "base/log.h"
 #include "client/cli.h"
+#include "client/crew.h"
 #include "client/datadir.h"
 #include "client/supervise.h"
 #include "wire/messages.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
@@ -13,7 +13,6 @@
 #include <unistd.h>
 
 #define WORKERS_DEFAULT "extract=2,chunk=1,embed=2"
-#define WORKERS_MAX     64
 /*  Later stages first, also for the CPU: there is one storage, one broker, one gateway, and whoever waits for an answer
  *  waits for them; what the other stages prepare meanwhile waits behind them anyway. */
 #define WORKERS_NICE 10
@@ -23,7 +22,7 @@ static const option_t up_options[] = {
     { "http", OPTION_TEXT, "127.0.0.1:8750", "ADDRESS", "REST and dashboard; port 0: any" },
     { "req", OPTION_TEXT, "tcp://127.0.0.1:8751", "ENDPOINT", "ZeroMQ requests" },
     { "pub", OPTION_TEXT, "tcp://127.0.0.1:8752", "ENDPOINT", "ZeroMQ progress feed" },
-    { "workers", OPTION_TEXT, WORKERS_DEFAULT, "COUNTS", "processes of each stage" },
+    { "workers", OPTION_TEXT, WORKERS_DEFAULT, "COUNTS", "processes of each stage: N or MIN-MAX; total=N" },
     { "restart-pause", OPTION_NUMBER, "5", "SECONDS", "longest wait before a restart of what keeps dying" },
     { "log-level", OPTION_TEXT, "info", "LEVEL", "debug, info, warn or error" },
     /* handed on to the processes they are for, when given; each program's --help tells its default */
@@ -82,28 +81,6 @@ static int program_directory (char directory[PATH_MAX], err_t *err)
     return 0;
 }
 
-/*  Reads "extract=2,embed=4"; stages that are not named keep what `count` has. */
-static int parse_workers (const char *text, unsigned count[STAGE_COUNT], err_t *err)
-{
-    while (*text) {
-        const char *equals = strchr (text, '=');
-        stage_t stage;
-        if (!equals || stage_parse (span (text, (size_t)(equals - text)), &stage) ||
-            !isdigit ((unsigned char)equals[1]))
-            return err_set (err, ERR_CONFIG, "--workers takes stage=count pairs such as " WORKERS_DEFAULT ", not '%s'",
-                            text);
-        char *end;
-        unsigned long value = strtoul (equals + 1, &end, 10);
-        if ((*end && *end != ',') || value > WORKERS_MAX)
-            return err_set (err, ERR_CONFIG, "--workers: '%s' is not a count of at most %d", equals + 1, WORKERS_MAX);
-        if (stage == STAGE_STORAGE && value != 1)
-            return err_set (err, ERR_CONFIG, "--workers: there is always one storage process");
-        count[stage] = (unsigned)value;
-        text = *end ? end + 1 : end;
-    }
-    return 0;
-}
-
 static child_t *add (supervisor_t *supervisor, const place_t *place, role_t role, const char *name, const char *program)
 {
     child_t *child = supervisor_add (supervisor, role, name, place->program_directory, program);
@@ -117,7 +94,7 @@ static child_t *add (supervisor_t *supervisor, const place_t *place, role_t role
     return child;
 }
 
-static void add_children (supervisor_t *supervisor, const place_t *place, const unsigned count[STAGE_COUNT])
+static void add_children (supervisor_t *supervisor, const place_t *place, const scale_limits_t *limits, crew_t *crew)
 {
     child_t *broker = add (supervisor, place, ROLE_BROKER, "broker", "myelin-broker");
     broker->keep_fd = place->lock_fd;
@@ -135,8 +112,8 @@ static void add_children (supervisor_t *supervisor, const place_t *place, const 
     child_arg (storage, "--run", place->run.data);
     child_arg (storage, "--query", place->query.data);
 
-    for (stage_t stage = 0; stage < STAGE_STORAGE; stage++)
-        for (unsigned i = 0; i < count[stage]; i++) {
+    for (stage_t stage = 0; stage < SCALE_STAGES; stage++)
+        for (unsigned i = 0; i < limits->most[stage]; i++) {
             char name[32], program[32];
             snprintf (name, sizeof name, "%s-%u", stage_name (stage), i + 1);
             snprintf (program, sizeof program, "myelin-%s", stage_name (stage));
@@ -144,6 +121,7 @@ static void add_children (supervisor_t *supervisor, const place_t *place, const 
             worker->nice = WORKERS_NICE;
             child_arg (worker, "--intake", place->intake.data);
             child_arg (worker, "--run", place->run.data);
+            crew_add (crew, worker, stage);
         }
 
     child_t *gateway = add (supervisor, place, ROLE_GATEWAY, "gateway", "myelin-gateway");
@@ -167,7 +145,8 @@ static cli_exit_t run_up (const options_t *options)
     place_t place = { .options = options,
                       .program_directory = directory,
                       .log_level = options_text (options, "log-level") };
-    unsigned count[STAGE_COUNT] = { [STAGE_EXTRACT] = 2, [STAGE_CHUNK] = 1, [STAGE_EMBED] = 2 };
+    crew_t *crew = NULL;
+    scale_limits_t limits = { .least = { 2, 1, 2 }, .most = { 2, 1, 2 } }; /* as WORKERS_DEFAULT */
     log_level_t level = LOG_INFO;
 
     if (log_level_parse (place.log_level, &level)) {
@@ -175,7 +154,7 @@ static cli_exit_t run_up (const options_t *options)
         goto failed;
     }
     log_init ("myelin", level);
-    if (parse_workers (options_text (options, "workers"), count, &err) || program_directory (directory, &err))
+    if (scale_parse (options_text (options, "workers"), &limits, &err) || program_directory (directory, &err))
         goto failed;
     if (options_text (options, "data") && !*options_text (options, "data")) {
         code = CLI_USAGE;
@@ -200,7 +179,10 @@ static cli_exit_t run_up (const options_t *options)
     unsetenv ("MYELIN_CONFIG"); /* was for us; the children would not know our options */
 
     supervisor = supervisor_new (options_number (options, "restart-pause") * 1000);
-    add_children (supervisor, &place, count);
+    crew = crew_new (&limits, place.front.data);
+    add_children (supervisor, &place, &limits, crew);
+    if (scale_is_needed (&limits))
+        supervisor_scale (supervisor, crew);
     code = supervisor_run (supervisor);
     goto out;
 failed:
@@ -208,6 +190,7 @@ failed:
     code = err_exit (&err);
 out:
     supervisor_destroy (&supervisor);
+    crew_destroy (&crew);
     datadir_close (&datadir);
     str_free (&data);
     str_free (&place.run);

@@ -49,6 +49,8 @@ struct supervisor {
     str_t address[ADDRESS_COUNT];
     int signal_fd;
     uint64_t pause_max_ms;
+    crew_t *crew;     /* NULL: the numbers of workers are fixed */
+    uint64_t crew_ms; /* SERVING: its next turn */
     phase_t phase;
     int exit_code;
     str_t why;            /* STOPPING: what went wrong; empty: we were told to */
@@ -91,6 +93,11 @@ child_t *supervisor_add (supervisor_t *self, role_t role, const char *name, cons
     self->role_of[index] = role;
     child_init (&self->children[index], name, directory, program);
     return &self->children[index];
+}
+
+void supervisor_scale (supervisor_t *self, crew_t *crew)
+{
+    self->crew = crew;
 }
 
 static void start (child_t *child, uint64_t now)
@@ -245,6 +252,10 @@ static void child_ended (supervisor_t *self, child_t *child, uint64_t now)
     int code = exited ? WEXITSTATUS (status) : WTERMSIG (status);
     if (self->phase == STOPPING)
         return;
+    if (child->spare) {
+        log_write (LOG_DEBUG, "child_gone", NULL, "%s was not needed any more", child->name);
+        return;
+    }
     log_write (LOG_WARN, "child_ended", NULL, "%s ended with %s %d", child->name, exited ? "exit code" : "signal",
                code);
     if (exited && !child->was_ready && (code == 2 || (code == 1 && self->phase == STARTING))) {
@@ -275,6 +286,8 @@ static void read_signal (supervisor_t *self, uint64_t now)
 static int next_timeout (const supervisor_t *self, uint64_t now)
 {
     uint64_t next = self->phase == STOPPING ? self->deadline_ms : UINT64_MAX;
+    if (self->phase == SERVING && self->crew)
+        next = self->crew_ms;
     for (size_t i = 0; self->phase != STOPPING && i < self->count; i++)
         if (self->children[i].restart_ms && self->children[i].restart_ms < next)
             next = self->children[i].restart_ms;
@@ -307,6 +320,8 @@ static void turn (supervisor_t *self)
             start (child, now);
     }
     advance_start (self, now);
+    if (self->phase == SERVING && self->crew && now >= self->crew_ms)
+        self->crew_ms = crew_turn (self->crew, now);
 }
 
 /*  What stops us, blocked. Who started us may want that some of it does not. */
@@ -333,7 +348,7 @@ int supervisor_run (supervisor_t *self)
 
     uint64_t now = clock_mono_ms ();
     for (size_t i = 0; i < self->count; i++)
-        if (self->role_of[i] != ROLE_GATEWAY)
+        if (self->role_of[i] != ROLE_GATEWAY && !self->children[i].spare)
             start (&self->children[i], now);
     while (self->phase != STOPPING || advance_stop (self, clock_mono_ms ()))
         turn (self);

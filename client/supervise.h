@@ -12,6 +12,7 @@
 #define CLIENT_SUPERVISE_H
 
 #include "client/child.h"
+#include "client/crew.h"
 
 /*  In the order of the flow of promises: later ones lean on earlier ones, and are stopped before them.
  *  X (symbol, name, milliseconds it may take to drain, says `ready`) */
@@ -34,9 +35,11 @@ typedef struct supervisor supervisor_t;
 supervisor_t *supervisor_new (uint64_t pause_max_ms);
 void supervisor_destroy (supervisor_t **self_p); /* after supervisor_run, which leaves no child behind */
 
-/*  Adds a child to be started by supervisor_run. The result is borrowed, for adding arguments; only until the next
- *  call. */
+/*  Adds a child to be started by supervisor_run. The result is borrowed, for adding arguments and to a crew. */
 child_t *supervisor_add (supervisor_t *self, role_t role, const char *name, const char *directory, const char *program);
+
+/*  Lets the crew (borrowed until supervisor_run returns) decide which of its children run, once everything serves. */
+void supervisor_scale (supervisor_t *self, crew_t *crew);
 
 /*  Runs until stopped. Prints the ready line on stdout when everything serves. Returns the exit code. */
 int supervisor_run (supervisor_t *self);
