@@ -16,6 +16,7 @@
 static const option_t submit_options[] = {
     CLI_SERVER_OPTIONS,
     { "priority", OPTION_NUMBER, NULL, "N", "1 to 10, 10 first" },
+    { "force", OPTION_FLAG, NULL, NULL, "also what is known to end its parser" },
     { "wait", OPTION_FLAG, NULL, NULL, "wait until all are processed" },
     CLI_JSON_OPTION,
     { 0 },
@@ -207,6 +208,8 @@ static cli_exit_t run_submit (const options_t *options)
     str_text (&path, "documents/");
     if (priority)
         str_format (&path, "?priority=%u", (unsigned)priority);
+    if (options_flag (options, "force"))
+        str_format (&path, "%cforce=true", priority ? '&' : '?');
     self.path = path.data;
 
     bool go_on = true;

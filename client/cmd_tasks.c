@@ -16,7 +16,18 @@ static const option_t list_options[] = {
     LISTING_OPTIONS,
     { 0 },
 };
-static const option_t quarantine_options[] = { CLI_SERVER_OPTIONS, LISTING_OPTIONS, { 0 } };
+static const option_t quarantine_options[] = {
+    CLI_SERVER_OPTIONS,
+    { "code", OPTION_TEXT, NULL, "CODE", "only these errors: timeout, parser_crashed, …" },
+    LISTING_OPTIONS,
+    { 0 },
+};
+static const option_t retry_options[] = {
+    CLI_SERVER_OPTIONS,
+    { "force", OPTION_FLAG, NULL, NULL, "also what is known to end its parser" },
+    CLI_JSON_OPTION,
+    { 0 },
+};
 static const option_t plain_options[] = { CLI_SERVER_OPTIONS, CLI_JSON_OPTION, { 0 } };
 
 static void print_tasks (json_t *items)
@@ -46,6 +57,34 @@ static cli_exit_t run_tasks (const options_t *options)
     return code;
 }
 
+/*  Where it failed, and the last words of its parser. */
+static void add_fault (str_t *lines, const json_t *fault)
+{
+    str_t text = STR_INIT;
+    if (json_text (fault, "stage")[0])
+        str_format (&text, "at %s", json_text (fault, "stage"));
+    if (json_is_integer (json_object_get (fault, "segment")))
+        str_format (&text, ", segment %llu", (unsigned long long)json_number (fault, "segment"));
+    if (json_number (fault, "attempts"))
+        str_format (&text, ", after %llu attempts", (unsigned long long)json_number (fault, "attempts"));
+    if (json_is_true (json_object_get (fault, "poison")))
+        str_text (&text, "; not tried again unless forced");
+    if (text.size)
+        text_wrap (lines, str_span (&text), 4, text_columns (STDOUT_FILENO), 2);
+    str_clear (&text);
+    str_text (&text, json_text (fault, "stderr"));
+    while (text.size && text.data[text.size - 1] == '\n')
+        text.data[--text.size] = 0;
+    if (text.size) {
+        const char *last = strrchr (text.data, '\n');
+        str_t words = STR_INIT;
+        str_format (&words, "its parser said: %s", last ? last + 1 : text.data);
+        text_wrap (lines, str_span (&words), 4, text_columns (STDOUT_FILENO), 2);
+        str_free (&words);
+    }
+    str_free (&text);
+}
+
 static void print_quarantine (json_t *items)
 {
     size_t index;
@@ -59,7 +98,8 @@ static void print_quarantine (json_t *items)
         str_format (&lines, "%s  ", json_text (task, "id"));
         text_fit (&lines, span_str (json_text (json_object_get (item, "document"), "filename")), 42, false);
         str_char (&lines, '\n');
-        text_wrap (&lines, str_span (&reason), 4, text_columns (STDOUT_FILENO), 4);
+        text_wrap (&lines, str_span (&reason), 4, text_columns (STDOUT_FILENO), 6);
+        add_fault (&lines, json_object_get (item, "fault"));
     }
     fputs (lines.data ? lines.data : "", stdout);
     str_free (&lines);
@@ -70,7 +110,15 @@ static void print_quarantine (json_t *items)
 
 static cli_exit_t run_quarantine (const options_t *options)
 {
-    return listing_run (options, "document-processing/quarantine/", print_quarantine);
+    str_t path = STR_INIT;
+    str_text (&path, "document-processing/quarantine/");
+    if (options_text (options, "code")) {
+        str_text (&path, "?error_code=");
+        rest_escape (&path, options_text (options, "code"));
+    }
+    cli_exit_t code = listing_run (options, path.data, print_quarantine);
+    str_free (&path);
+    return code;
 }
 
 /*  Members as `name  value` lines; objects inside are indented. */
@@ -147,7 +195,10 @@ static cli_exit_t run_cancel (const options_t *options)
 
 static cli_exit_t run_retry (const options_t *options)
 {
-    return each_task (options, "POST", "/process/", NULL, "processed again");
+    json_t *body = options_flag (options, "force") ? json_pack ("{s:b}", "force", 1) : NULL;
+    cli_exit_t code = each_task (options, "POST", "/process/", body, "processed again");
+    json_decref (body);
+    return code;
 }
 
 static void print_stages (const json_t *stages)
@@ -189,9 +240,10 @@ const command_t cli_task_commands[] = {
     { "tasks", "[--status S] [--limit N]", "lists tasks, newest first", "", list_options, 0, 0, run_tasks },
     { "task", "ID…", "shows everything about a task", "", plain_options, 1, -1, run_task },
     { "cancel", "ID…", "stops tasks that have not ended", "", plain_options, 1, -1, run_cancel },
-    { "retry", "ID…", "processes ended tasks again; pending ones go first", "", plain_options, 1, -1, run_retry },
+    { "retry", "ID… [--force]", "processes ended tasks again; pending ones go first", "", retry_options, 1, -1,
+      run_retry },
     { "queue", "", "shows how much waits, runs and is done", "", plain_options, 0, 0, run_queue },
-    { "quarantine", "[--limit N]", "lists failed tasks with their reasons", "", quarantine_options, 0, 0,
+    { "quarantine", "[--code CODE]", "lists failed tasks with their reasons", "", quarantine_options, 0, 0,
       run_quarantine },
     { 0 },
 };

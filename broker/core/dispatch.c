@@ -160,7 +160,11 @@ static int send_extract (core_t *self, core_worker_t *worker, task_t *task)
     send_job (self, worker, &task->extract, &msg, columns, document.bytes);
     run->resumed = false;
     if (again) { /* rare, and what shows how much is done twice */
-        note_t note = { .event = "resumed", .job = task->extract.job, .has_segment = true, .segment = run->next };
+        note_t note = { .event = "resumed",
+                        .job = task->extract.job,
+                        .has_segment = true,
+                        .segment = run->next,
+                        .cursor = buf_span (run->cursor) };
         events_note (self, task, &note);
         events_flush (self, task);
         task_save (self, task);

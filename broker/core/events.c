@@ -267,6 +267,8 @@ void events_note (core_t *self, task_t *task, const note_t *note)
     str_key_str (line, "event", span_str (note->event));
     if (note->job)
         add_job (self, line, note);
+    if (note->cursor.size)
+        str_key_str (line, "cursor", note->cursor);
     if (note->code.size)
         str_key_str (line, "code", note->code);
     if (note->message.size)

@@ -208,7 +208,7 @@ struct core {
     uint64_t began_ms;
     stage_counters_t counters[STAGE_COUNT];
     uint64_t stale_results, lost_jobs, retried_jobs; /* counters, too */
-    uint64_t stamp;                             /* events published */
+    uint64_t stamp;                                  /* events published */
     uint64_t check_at, rate_at;
     str_t *topics; /* subscribed prefixes */
     uint32_t *topic_uses;
@@ -352,6 +352,7 @@ typedef struct {
     bool has_segment; /* of which else the job knows */
     uint32_t segment;
     span_t code, message;
+    span_t cursor; /* where extract goes on, as it said itself */
     uint64_t cost_us;
 } note_t;
 void events_note (core_t *self, task_t *task, const note_t *note);

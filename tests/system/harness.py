@@ -5,6 +5,7 @@ luck: waiting is always for an event with a deadline.
 """
 import collections.abc
 import contextlib
+import ctypes
 import http.client
 import json
 import os
@@ -389,3 +390,29 @@ def chunks(rest, document_id):
     items = rest.pages(f"documents/{document_id}/chunks")
     assert [chunk["index"] for chunk in items] == list(range(len(items)))
     return items
+
+
+def pack(path, how, files, options=""):
+    """Writes an archive of {name: bytes} by the library that reads them: `how` is a format of libarchive, `options` its
+    options for that."""
+    library = ctypes.CDLL("libarchive.so.13")
+    for name in ("archive_write_new", "archive_entry_new"):
+        getattr(library, name).restype = ctypes.c_void_p
+    library.archive_write_data.restype = ctypes.c_ssize_t
+    archive = ctypes.c_void_p(library.archive_write_new())
+    try:
+        assert library.archive_write_set_format_by_name(archive, how.encode()) == 0
+        assert library.archive_write_set_options(archive, options.encode()) == 0
+        assert library.archive_write_open_filename(archive, str(path).encode()) == 0
+        for name, content in files.items():
+            entry = ctypes.c_void_p(library.archive_entry_new())
+            library.archive_entry_set_pathname(entry, name.encode())
+            library.archive_entry_set_size(entry, ctypes.c_int64(len(content)))
+            library.archive_entry_set_filetype(entry, 0o100000)
+            library.archive_entry_set_perm(entry, 0o644)
+            assert library.archive_write_header(archive, entry) == 0
+            assert library.archive_write_data(archive, content, ctypes.c_size_t(len(content))) == len(content)
+            library.archive_entry_free(entry)
+        assert library.archive_write_close(archive) == 0
+    finally:
+        library.archive_write_free(archive)

@@ -1,11 +1,10 @@
 """Real documents through the whole pipeline: every one ends, and the words that are in them are found in the chunks."""
 import collections
-import ctypes
 import pathlib
 import sys
 import tempfile
 
-from harness import TREE, Skip, chunks, running
+from harness import TREE, Skip, chunks, pack, running
 
 sys.path.insert(0, str(TREE / "tests" / "corpus"))
 import recall  # noqa: E402
@@ -26,30 +25,6 @@ def whole_text(items):
         if chunk.get("path") and chunk["path"] not in paths:
             paths.append(chunk["path"])
     return text.decode("utf-8", "replace") + "\n" + "\n".join(paths)
-
-
-def pack(path, how, files):
-    """Writes an archive of {name: bytes} by the library that reads them: `how` is a format of libarchive."""
-    library = ctypes.CDLL("libarchive.so.13")
-    for name in ("archive_write_new", "archive_entry_new"):
-        getattr(library, name).restype = ctypes.c_void_p
-    library.archive_write_data.restype = ctypes.c_ssize_t
-    archive = ctypes.c_void_p(library.archive_write_new())
-    try:
-        assert library.archive_write_set_format_by_name(archive, how.encode()) == 0
-        assert library.archive_write_open_filename(archive, str(path).encode()) == 0
-        for name, content in files.items():
-            entry = ctypes.c_void_p(library.archive_entry_new())
-            library.archive_entry_set_pathname(entry, name.encode())
-            library.archive_entry_set_size(entry, ctypes.c_int64(len(content)))
-            library.archive_entry_set_filetype(entry, 0o100000)
-            library.archive_entry_set_perm(entry, 0o644)
-            assert library.archive_write_header(archive, entry) == 0
-            assert library.archive_write_data(archive, content, ctypes.c_size_t(len(content))) == len(content)
-            library.archive_entry_free(entry)
-        assert library.archive_write_close(archive) == 0
-    finally:
-        library.archive_write_free(archive)
 
 
 def packed(documents, directory):

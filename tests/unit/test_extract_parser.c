@@ -98,6 +98,7 @@ static void a_bad_document_fails_with_its_code (void **state)
     start (parser, SPAN_LIT ("%PDF-1.4 and no more"), "a.pdf");
     assert_int_equal (finish (parser, NULL, NULL, &err), PARSER_FAILED);
     assert_int_equal (err.code, ERR_DAMAGED_DOCUMENT);
+    assert_false (parser_was_killed (parser)); /* it said so itself */
     start (parser, SPAN_LIT ("<script>x</script>"), "a.html");
     assert_int_equal (finish (parser, NULL, NULL, &err), PARSER_FAILED);
     assert_int_equal (err.code, ERR_EMPTY_DOCUMENT);
@@ -263,7 +264,18 @@ static pid_t parser_pid (void)
     return found;
 }
 
-static void a_parser_that_dies_is_told_with_its_signal (void **state)
+/*  As the parser's libraries do it. */
+static void say_on_stderr (pid_t pid, const char *words)
+{
+    char path[64];
+    snprintf (path, sizeof path, "/proc/%d/fd/2", (int)pid);
+    int fd = open (path, O_WRONLY | O_NONBLOCK);
+    assert_true (fd >= 0);
+    assert_int_equal (write (fd, words, strlen (words)), (ssize_t)strlen (words));
+    close (fd);
+}
+
+static void a_parser_that_dies_is_told_with_its_signal_and_its_last_words (void **state)
 {
     str_t document = STR_INIT;
     long_text (&document, 8 * MIB);
@@ -277,11 +289,17 @@ static void a_parser_that_dies_is_told_with_its_signal (void **state)
     buf_unref (&segment.marks);
     pid_t pid = parser_pid ();
     assert_true (pid > 0);
+    say_on_stderr (pid, "something is \033[1mwrong\n");
     assert_int_equal (kill (pid, SIGILL), 0);
     assert_int_equal (finish (parser, NULL, NULL, &err), PARSER_FAILED);
     assert_int_equal (err.code, ERR_PARSER_CRASHED);
+    str_t errors = STR_INIT;
+    parser_errors (parser, &errors);
+    assert_string_equal (errors.data, "something is \\x1b[1mwrong\n");
+    str_free (&errors);
     if (!strstr (err.message, "SIGILL"))
         fail_msg ("it says '%s'", err.message);
+    assert_true (parser_was_killed (parser));
     parser_destroy (&parser);
     str_free (&document);
 }
@@ -338,6 +356,52 @@ static void a_unit_that_kills_its_parser_is_skipped (void **state)
     assert_non_null (strstr (warnings.data, "\"parser_crashed\""));
     assert_non_null (strstr (warnings.data, "\"where\":\"b.xml\""));
     parser_destroy (&parser);
+    str_free (&document);
+    str_free (&file);
+    str_free (&text);
+    str_free (&warnings);
+}
+
+/*  The system, or whoever does not like the process: the page is not to blame for it. */
+static void a_unit_at_which_somebody_else_kills_the_parser_is_read_all_the_same (void **state)
+{
+    str_t document = STR_INIT, file = STR_INIT, text = STR_INIT, warnings = STR_INIT;
+    long_text (&document, 3 * MIB);
+    const member_spec_t members[] = {
+        { "a.txt", SPAN_LIT ("first") },
+        { "b.xml", str_span (&document) },
+        { "c.txt", SPAN_LIT ("last") },
+        { NULL, SPAN_EMPTY },
+    };
+    make_archive (NULL, members, &file);
+    for (int kills = 1; kills <= 2; kills++) {
+        parser_t *parser = parser_new (zygote, &limits);
+        err_t err;
+        parser_segment_t segment;
+        start (parser, str_span (&file), "a.zip");
+        str_clear (&text);
+        str_clear (&warnings);
+        for (int segments = 0; segments < 1 + kills;) { /* the second and the third are of b.xml */
+            parser_state_t now = parser_next (parser, &segment, &err);
+            if (now == PARSER_IDLE)
+                wait_for (parser);
+            if (now != PARSER_SEGMENT)
+                continue;
+            str_add (&text, buf_span (segment.text));
+            buf_unref (&segment.text);
+            buf_unref (&segment.marks);
+            if (++segments > 1)
+                assert_int_equal (kill (parser_pid (), SIGKILL), 0);
+        }
+        assert_int_equal (finish (parser, &text, &warnings, &err), PARSER_DONE);
+        assert_non_null (strstr (text.data, "last"));
+        assert_int_equal (parser_bad (parser), kills - 1);
+        if (kills == 1)
+            assert_in_range (text.size, 3 * MIB - 100, 4 * MIB);
+        else /* again at the same: then it may be its doing */
+            assert_non_null (strstr (warnings.data, "\"parser_killed\""));
+        parser_destroy (&parser);
+    }
     str_free (&document);
     str_free (&file);
     str_free (&text);
@@ -424,9 +488,10 @@ int main (void)
         cmocka_unit_test (a_parser_that_ends_while_nobody_listens_is_heard_once),
         cmocka_unit_test (a_parser_that_talks_and_talks_lets_others_have_a_word),
         cmocka_unit_test (a_killed_parser_is_gone_and_the_next_starts),
-        cmocka_unit_test (a_parser_that_dies_is_told_with_its_signal),
+        cmocka_unit_test (a_parser_that_dies_is_told_with_its_signal_and_its_last_words),
         cmocka_unit_test (a_parser_whose_zygote_is_gone_already_does_nothing),
         cmocka_unit_test (a_unit_that_kills_its_parser_is_skipped),
+        cmocka_unit_test (a_unit_at_which_somebody_else_kills_the_parser_is_read_all_the_same),
         cmocka_unit_test (what_a_parser_says_is_checked),
         cmocka_unit_test (records_are_read_whole_or_not_at_all),
     };
