@@ -1,5 +1,6 @@
 #include "base/clock.h"
 #include "base/dir.h"
+#include "base/files.h"
 #include "base/log.h"
 #include "base/options.h"
 #include "broker/server.h"
@@ -131,6 +132,7 @@ int main (int argc, char **argv)
         return 0;
     }
     prctl (PR_SET_PDEATHSIG, SIGTERM);
+    files_allow_all (); /* libzmq ends the process when it cannot take a connection */
     int code = run (options, &err) == -1 ? log_failed ("stopped", &err) : 0;
     options_destroy (&options);
     return code;

@@ -78,8 +78,10 @@ static void become (const child_t *self, pid_t parent, int out)
     if (self->nice)
         setpriority (PRIO_PROCESS, 0, self->nice);
     int null = open ("/dev/null", O_RDONLY);
-    if (null < 0 || dup2 (null, STDIN_FILENO) < 0 || dup2 (out, STDOUT_FILENO) < 0)
+    if (null < 0 || dup2 (null, STDIN_FILENO) < 0 || dup2 (out, STDOUT_FILENO) < 0) {
+        log_write (LOG_ERROR, "exec_failed", NULL, "cannot start %s: %s", self->name, strerror (errno));
         _exit (1);
+    }
     if (null > STDERR_FILENO)
         close (null);
     if (self->keep_fd >= 0)

@@ -4,6 +4,7 @@
  */
 #include "gateway/http.h"
 #include "base/clock.h"
+#include "base/files.h"
 #include "base/log.h"
 #include "gateway/admit.h"
 #include "gateway/http_body.h"
@@ -16,11 +17,11 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #define CONNECTIONS      8192u
+#define SPARE_FILES      128u   /* descriptors for documents, peers and ZeroMQ clients */
 #define CONNECTION_BYTES 65536u /* for headers and a block of the body */
 
 typedef struct exchange {
@@ -336,6 +337,7 @@ static void connection_changed (void *arg, struct MHD_Connection *connection, vo
     }
     http_conn_destroy (&self);
     *conn_p = NULL;
+    http->resumed = true; /* a daemon that was at its limit listens again in its next run */
 }
 
 static void log_line (void *arg, const char *format, va_list args)
@@ -347,13 +349,13 @@ static void log_line (void *arg, const char *format, va_list args)
 
 /*  --- life --- */
 
-static void allow_connections (void)
+/*  How many connections there may be: as many descriptors as we can get, but for those that serving them takes. With
+ *  all of them taken no document could be opened, and libmicrohttpd would hear nobody until a connection ends. */
+static unsigned allow_connections (void)
 {
-    struct rlimit limit;
-    if (getrlimit (RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
-        limit.rlim_cur = limit.rlim_max;
-        setrlimit (RLIMIT_NOFILE, &limit);
-    }
+    unsigned long files = files_allow_all ();
+    unsigned long most = files > 2 * SPARE_FILES ? files - SPARE_FILES : files / 2;
+    return files && most < CONNECTIONS ? (unsigned)most : CONNECTIONS;
 }
 
 http_t *http_new (gateway_t *gateway, const char *address, err_t *err)
@@ -363,7 +365,7 @@ http_t *http_new (gateway_t *gateway, const char *address, err_t *err)
         abort ();
     self->gateway = gateway;
     self->listen.fd = -1;
-    allow_connections ();
+    unsigned connections = allow_connections ();
     if (http_listen (&self->listen, address, err) == -1)
         goto fail;
     self->streams = streams_new (gateway->feed);
@@ -374,7 +376,7 @@ http_t *http_new (gateway_t *gateway, const char *address, err_t *err)
     }
     self->daemon = MHD_start_daemon (
         MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL, handle, self,
-        MHD_OPTION_LISTEN_SOCKET, self->listen.fd, MHD_OPTION_CONNECTION_LIMIT, CONNECTIONS,
+        MHD_OPTION_LISTEN_SOCKET, self->listen.fd, MHD_OPTION_CONNECTION_LIMIT, connections,
         MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_BYTES, MHD_OPTION_CONNECTION_TIMEOUT, HTTP_IDLE_S,
         MHD_OPTION_NOTIFY_COMPLETED, completed, self, MHD_OPTION_NOTIFY_CONNECTION, connection_changed, self,
         MHD_OPTION_URI_LOG_CALLBACK, start, self, MHD_OPTION_EXTERNAL_LOGGER, log_line, NULL,

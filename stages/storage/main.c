@@ -1,4 +1,5 @@
 /*  myelin-storage: owns the content. One loop takes jobs and writes, a second thread answers queries from snapshots. */
+#include "base/files.h"
 #include "base/log.h"
 #include "stages/runtime/worker.h"
 #include "stages/storage/answers.h"
@@ -50,6 +51,7 @@ int main (int argc, char **argv)
     if (!options)
         return rc;
     err_t err;
+    files_allow_all ();
     void *context = zmq_ctx_new ();
     rc = run (context, options, &err) ? log_failed ("storage.failed", &err) : 0;
     zmq_ctx_term (context);

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Runs the system tests: every function test_* of every test_*.py here, one after the other.
+"""Runs the system tests: every function test_* of every test_*.py here and in chaos/, one after the other.
 
 run.py [WORD…]: only tests whose "file:function" contains one of the words. Exit code 0 only when none failed.
 """
@@ -14,7 +14,7 @@ import traceback
 HERE = pathlib.Path(__file__).resolve().parent
 SECONDS = 300  # unless a test has an attribute `seconds`
 
-sys.path.insert(0, str(HERE))
+sys.path[:0] = [str(HERE), str(HERE / "chaos")]
 from harness import BIN, Skip  # noqa: E402
 
 
@@ -23,11 +23,11 @@ def on_alarm(number, frame):
 
 
 def discover(words):
-    for path in sorted(HERE.glob("test_*.py")):
+    for path in sorted(HERE.glob("test_*.py")) + sorted(HERE.glob("chaos/test_*.py")):
         module = importlib.import_module(path.stem)
         names = re.findall(r"^def (test_\w+)", path.read_text(), re.M)  # in the order of the file
         for name in names:
-            label = f"{path.stem}:{name}"
+            label = f"{path.relative_to(HERE).with_suffix('')}:{name}"
             if not words or any(word in label for word in words):
                 yield label, getattr(module, name)
 
