@@ -1,6 +1,8 @@
 /*  The writing half of the text index. */
 #include "store/index.h"
+#include "base/log.h"
 #include "store/index_db.h"
+#include "store/index_sums.h"
 #include "wire/columns.h"
 
 #include <stdio.h>
@@ -93,8 +95,10 @@ static int make (sqlite3 *db, const char *identity, err_t *err)
               "INSERT INTO chunks (chunks, rank) VALUES ('automerge', 8);"
               "PRAGMA user_version = %d",
               identity, INDEX_VERSION);
-    if (index_run (db, "PRAGMA page_size = 8192; PRAGMA journal_mode = WAL; BEGIN", doing, err) < 0 ||
-        index_run (db, schema, doing, err) < 0 || index_run (db, sql, doing, err) < 0)
+    char begin[96];
+    snprintf (begin, sizeof begin, "PRAGMA page_size = %d; PRAGMA journal_mode = WAL; BEGIN", INDEX_PAGE);
+    index_sums_begin (db);
+    if (index_run (db, begin, doing, err) < 0 || index_run (db, schema, doing, err) < 0 || index_run (db, sql, doing, err) < 0)
         return -1;
     return index_run (db, "COMMIT", doing, err);
 }
@@ -127,8 +131,11 @@ index_writer_t *index_open (const char *path, const char *identity, uint64_t end
 {
     err_t why = { 0 };
     *next_row = 0;
-    index_writer_t *self = new_writer (path, &why);
-    int fit = self ? fits (self->db, identity, next_row, &why) : why.code == ERR_CORRUPT ? 0 : -1;
+    bool log_is_good = !index_sums_log_is_damaged (path);
+    if (!log_is_good)
+        log_write (LOG_WARN, "index.damaged", NULL, "the text index is made anew: its log %s-wal is damaged", path);
+    index_writer_t *self = log_is_good ? new_writer (path, &why) : NULL;
+    int fit = !log_is_good ? 0 : self ? fits (self->db, identity, next_row, &why) : why.code == ERR_CORRUPT ? 0 : -1;
     if (fit == 1 && *next_row <= end_row) {
         if (settle (self, &why) == 0)
             return self;

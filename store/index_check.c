@@ -1,5 +1,6 @@
 #include "store/index_check.h"
 #include "store/index_db.h"
+#include "store/index_sums.h"
 
 #include <stdlib.h>
 #include <unistd.h>
@@ -71,6 +72,10 @@ index_check_t *index_check_new (const char *path, const char *identity, uint64_t
 {
     if (access (path, F_OK) != 0) {
         err_set (err, ERR_NOT_FOUND, "there is no text index");
+        return NULL;
+    }
+    if (index_sums_log_is_damaged (path)) {
+        err_set (err, ERR_CORRUPT, "its log is damaged");
         return NULL;
     }
     index_check_t *self = calloc (1, sizeof *self);

@@ -1,4 +1,5 @@
 #include "store/index_db.h"
+#include "store/index_sums.h"
 
 #include "base/str.h"
 
@@ -108,7 +109,7 @@ static sqlite3 *connect_with (const char *path, int flags, tokens_t *tokens, err
 {
     sqlite3 *db = NULL;
     tokens->words = words_new ();
-    int rc = sqlite3_open_v2 (path, &db, flags | SQLITE_OPEN_NOMUTEX, NULL);
+    int rc = sqlite3_open_v2 (path, &db, flags | SQLITE_OPEN_NOMUTEX, index_sums_layer ());
     sqlite3_busy_timeout (db, 5000); /* only while another handle recovers the log */
     if (rc == SQLITE_OK && extend (db, tokens, err) == 0)
         return db;

@@ -15,7 +15,7 @@
 
 #include <sqlite3.h>
 
-#define INDEX_FORMAT    2 /* of the file; with WORDS_VERSION its user_version */
+#define INDEX_FORMAT    3 /* of the file; with WORDS_VERSION its user_version */
 #define INDEX_VERSION   (INDEX_FORMAT * 1000 + WORDS_VERSION)
 #define INDEX_SIZE_BITS 10
 #define INDEX_SIZE_UNIT 8

@@ -29,12 +29,19 @@ typedef struct {
     rocksdb_iterator_t *it; /* NULL: the database has no such family */
 } rocks_iter_t;
 
+/*  A file is missing that the database names as its own. */
+static bool lacks_file (const char *text)
+{
+    return strstr (text, "No such file") &&
+           (strstr (text, "MANIFEST-") || strstr (text, ".sst") || strstr (text, ".blob") || strstr (text, ".log"));
+}
+
 int kv_rocks_error (err_t *err, char *text, const char *doing)
 {
     err_code_t code = ERR_IO;
     if (strstr (text, "No space left") || strstr (text, "NoSpace") || strstr (text, "Disk quota"))
         code = ERR_DISK_FULL;
-    else if (strstr (text, "Corruption") || strstr (text, "checksum"))
+    else if (strstr (text, "Corruption") || strstr (text, "checksum") || lacks_file (text))
         code = ERR_CORRUPT;
     else if (strstr (text, "lock "))
         code = ERR_LOCKED;

@@ -186,8 +186,13 @@ static int open_logs (check_t *self, DIR *dir, bool may_write, err_t *err)
             open_log (self, dirfd (dir), entry->d_name, may_write, number, err) == -1)
             return -1;
     }
-    if (self->count)
-        qsort (self->logs, self->count, sizeof *self->logs, by_number);
+    if (!self->count)
+        return 0;
+    qsort (self->logs, self->count, sizeof *self->logs, by_number);
+    /* RocksDB would take it for a new database, and begin with nothing. */
+    if (faccessat (dirfd (dir), "CURRENT", F_OK, 0) == -1 && errno == ENOENT)
+        return err_set (err, ERR_CORRUPT, "the database %s has logs, but its file CURRENT is missing: restore a backup",
+                        self->dir);
     return 0;
 }
 
@@ -223,8 +228,8 @@ int wal_check (const char *path, bool may_cut, err_t *err)
     if (!self)
         abort ();
     self->dir = path;
-    int rc = wal_mark (path, self->mark) ? open_logs (self, dir, may_cut, err) : 0;
-    if (rc == 0)
+    int rc = open_logs (self, dir, may_cut, err);
+    if (rc == 0 && wal_mark (path, self->mark))
         rc = judge (self, may_cut, err);
     for (size_t i = 0; i < self->count; i++)
         if (self->logs[i].fd != -1)

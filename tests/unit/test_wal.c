@@ -234,6 +234,24 @@ static void who_only_reads_passes_over_what_is_torn (void **state)
     assert_int_equal (about.st_size, copy.size);
 }
 
+static void a_database_without_its_current_file_is_not_a_new_one (void **state)
+{
+    copy_t copy = copy_of (*state);
+    err_t err = { 0 };
+    char name[96];
+    snprintf (name, sizeof name, "%s/CURRENT", copy.db);
+    assert_int_equal (unlink (name), 0);
+    assert_int_equal (count_commits (&copy, &err), -1);
+    assert_int_equal (err.code, ERR_CORRUPT);
+    assert_non_null (strstr (err.message, "CURRENT"));
+    FILE *file = fopen (name, "w");
+    assert_non_null (file);
+    assert_true (fputs ("MANIFEST-123456\n", file) > 0); /* which is not there */
+    fclose (file);
+    assert_int_equal (count_commits (&copy, &err), -1);
+    assert_int_equal (err.code, ERR_CORRUPT);
+}
+
 static void there_need_not_be_a_database (void **state)
 {
     err_t err;
@@ -250,6 +268,7 @@ int main (void)
         cmocka_unit_test (a_log_that_grew_by_zeros_is_cut),
         cmocka_unit_test (a_log_may_end_at_any_byte),
         cmocka_unit_test (who_only_reads_passes_over_what_is_torn),
+        cmocka_unit_test (a_database_without_its_current_file_is_not_a_new_one),
         cmocka_unit_test (there_need_not_be_a_database),
     };
     return cmocka_run_group_tests (tests, make, remove_all);
