@@ -1,28 +1,14 @@
 #include "gateway/dispatch.h"
 #include "base/utf8.h"
-
-#include <strings.h>
+#include "gateway/header.h"
 
 #define NAME_MAX_BYTES 1024u
 #define TYPE_MAX_BYTES 255u
 #define KEY_MAX_BYTES  255u
 
-static bool starts_with (span_t text, const char *prefix)
-{
-    size_t size = strlen (prefix);
-    return text.size >= size && strncasecmp (text.data, prefix, size) == 0;
-}
-
-/*  "application/json", whatever parameters follow. */
-static bool is_type (span_t header, const char *type)
-{
-    size_t size = strlen (type);
-    return starts_with (header, type) && (header.size == size || strchr ("; \t", header.data[size]));
-}
-
 bool dispatch_is_form (const request_t *request)
 {
-    return is_type (request->headers[HEADER_CONTENT_TYPE], "multipart/form-data");
+    return header_is (request->headers[HEADER_CONTENT_TYPE], "multipart/form-data");
 }
 
 int dispatch_file_name (request_t *request, span_t name, err_t *err)
@@ -43,8 +29,8 @@ void dispatch_media_type (request_t *request, span_t media_type)
 {
     str_clear (&request->media_type);
     /* What curl and libraries declare when they were told nothing says nothing. */
-    if (media_type.size > TYPE_MAX_BYTES || is_type (media_type, "application/octet-stream") ||
-        is_type (media_type, "application/x-www-form-urlencoded"))
+    if (media_type.size > TYPE_MAX_BYTES || header_is (media_type, "application/octet-stream") ||
+        header_is (media_type, "application/x-www-form-urlencoded"))
         return;
     for (size_t i = 0; i < media_type.size; i++) /* it comes back as a header one day */
         if ((unsigned char)media_type.data[i] < 0x20 || (unsigned char)media_type.data[i] >= 0x7f)
@@ -82,6 +68,12 @@ static int begin (request_t *request, str_t *allow, err_t *err)
     if (request->method == METHOD_GET &&
         args_require (&request->args, request->route->required, ERR_INVALID_PARAMETER, err) == -1)
         return -1;
+    span_t encoding = request->headers[HEADER_CONTENT_ENCODING];
+    if (request->route->body != BODY_NONE && encoding.size && !header_is (encoding, "identity"))
+        return err_set (
+            err, ERR_UNSUPPORTED_BODY_TYPE,
+            "Content-Encoding is not undone here: send the bytes as they are, without it; a document that is "
+            "compressed itself, as a .gz or .zip file is, needs none");
     span_t key = request->headers[HEADER_IDEMPOTENCY_KEY];
     for (size_t i = 0; i < key.size; i++)
         if (key.size > KEY_MAX_BYTES || key.data[i] < 0x20 || key.data[i] == 0x7f)
@@ -151,6 +143,18 @@ void dispatch_run_json (request_t *request, json_t *body)
     request->route->run (request->gateway, request);
 }
 
+static bool is_json (span_t type)
+{
+    str_t charset = STR_INIT;
+    int found = header_param (type, "charset", &charset);
+    bool fits =
+        header_is (type, "application/json") &&
+        (found == 0 ||
+         (found == 1 && (header_is (str_span (&charset), "utf-8") || header_is (str_span (&charset), "us-ascii"))));
+    str_free (&charset);
+    return fits;
+}
+
 void dispatch_run (request_t *request)
 {
     span_t type = request->headers[HEADER_CONTENT_TYPE];
@@ -158,8 +162,8 @@ void dispatch_run (request_t *request)
         dispatch_run_json (request, NULL);
         return;
     }
-    if (type.size && !is_type (type, "application/json")) {
-        request_problem (request, ERR_UNSUPPORTED_BODY_TYPE, "this path takes application/json");
+    if (type.size && !is_json (type)) {
+        request_problem (request, ERR_UNSUPPORTED_BODY_TYPE, "this path takes application/json, in UTF-8");
         return;
     }
     json_error_t error;

@@ -58,9 +58,13 @@ static int read_headers (json_t *headers, request_t *request, err_t *err)
     {
         if (!json_is_string (value))
             return err_set (err, ERR_MALFORMED, "header '%s' must be text", name);
-        for (int i = 0; i < HEADER_COUNT; i++)
-            if (strcasecmp (name, header_names[i]) == 0)
-                request->headers[i] = text_of (value);
+        for (int i = 0; i < HEADER_COUNT; i++) {
+            if (strcasecmp (name, header_names[i]) != 0)
+                continue;
+            if (request->headers[i].data)
+                return err_set (err, ERR_MALFORMED, "the header %s is given twice", header_names[i]);
+            request->headers[i] = text_of (value);
+        }
     }
     return 0;
 }

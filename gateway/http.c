@@ -161,7 +161,7 @@ static int check (exchange_t *self, const char *method)
         request_problem (request, ERR_LENGTH_REQUIRED, "A document needs a Content-Length, or chunked encoding.");
         return -1;
     }
-    if (http_body_start (&self->body, request, self->connection, &err) == -1) {
+    if (http_body_start (&self->body, request, &err) == -1) {
         request_problem_err (request, &err);
         return -1;
     }

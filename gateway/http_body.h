@@ -3,22 +3,20 @@
 #define GATEWAY_HTTP_BODY_H
 
 #include "gateway/dispatch.h"
-
-#include <microhttpd.h>
+#include "gateway/form.h"
 
 typedef struct {
     request_t *request;
     uint64_t size;
-    str_t text; /* JSON, or the value of the form field at hand */
-    struct MHD_PostProcessor *form;
-    str_t field; /* name of the form field at hand; empty: none */
+    str_t text;   /* JSON, or the value of the form field at hand */
+    form_t *form; /* NULL: the body is none */
+    str_t field;  /* name of the form field at hand */
+    bool in_file; /* it is the document */
     bool has_file;
-    bool file_done; /* another part came behind it */
-    err_t err;      /* of a form's parts; code ERR_NONE: none */
 } http_body_t;
 
 /*  Ready for the body of `request`, whose route is known. -1 with ERR_MALFORMED: the form cannot be read. */
-int http_body_start (http_body_t *self, request_t *request, struct MHD_Connection *connection, err_t *err);
+int http_body_start (http_body_t *self, request_t *request, err_t *err);
 /*  More of it. -1 with ERR_BODY_TOO_LARGE, or what else went wrong with the part at hand. */
 int http_body_add (http_body_t *self, span_t bytes, err_t *err);
 /*  Nothing should be added until the request's `more` is called. */

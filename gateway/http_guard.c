@@ -1,5 +1,6 @@
 #include "gateway/http_guard.h"
 #include "base/loopback.h"
+#include "gateway/request.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -32,8 +33,25 @@ static void note_length (http_guard_t *self, span_t value)
     }
 }
 
+static const char *const meant[HEADER_COUNT] = {
+#define GUARD_HEADER(sym, name) name,
+    REQUEST_HEADERS (GUARD_HEADER)
+#undef GUARD_HEADER
+};
+
+/*  Of two, nobody can say which one is meant. */
+static void note_meant (http_guard_t *self, span_t name)
+{
+    for (unsigned i = 0; i < HEADER_COUNT; i++)
+        if (is_name (name, meant[i])) {
+            self->twice = self->seen & 1u << i ? meant[i] : self->twice;
+            self->seen |= 1u << i;
+        }
+}
+
 void http_guard_header (http_guard_t *self, span_t name, span_t value)
 {
+    note_meant (self, name);
     for (size_t i = 0; i < name.size; i++)
         if ((unsigned char)name.data[i] <= 32 || name.data[i] == 127)
             self->bad_name = true;
@@ -64,6 +82,8 @@ int http_guard_verdict (const http_guard_t *self, err_t *err)
         return err_set (err, ERR_MALFORMED, "Content-Length and Transfer-Encoding exclude each other");
     if (self->hosts != 1)
         return err_set (err, ERR_MALFORMED, "there must be exactly one Host header");
+    if (self->twice)
+        return err_set (err, ERR_MALFORMED, "the header %s is given twice", self->twice);
     if (self->bad_host || self->bad_origin)
         return err_set (err, ERR_FORBIDDEN,
                         "this listener is for this machine: Host and Origin must name the loopback");

@@ -22,6 +22,8 @@ typedef struct {
     uint64_t length;
     /* while reading */
     int hosts, encodings;
+    uint32_t seen;     /* mask of request_header_t */
+    const char *twice; /* one of those that came again */
     bool is_folded, bad_name, bad_length, bad_encoding, bad_host, bad_origin;
 } http_guard_t;
 

@@ -26,8 +26,9 @@ typedef enum {
 /*  X (name, type, shape, key, value of one, help) */
 #define METRICS(X)                                                                                                     \
     X ("myelin_broker_epoch", GAUGE, BROKER, "epoch", 1, "Starts of the broker on this data")                          \
-    X ("myelin_broker_uptime_seconds", GAUGE, BROKER, "uptime_ms", 1e-3, "Since the broker started; counters begin "  \
-                                                                         "then")                                       \
+    X ("myelin_broker_uptime_seconds", GAUGE, BROKER, "uptime_ms", 1e-3,                                               \
+       "Since the broker started; counters begin "                                                                     \
+       "then")                                                                                                         \
     X ("myelin_broker_disk_full", GAUGE, BROKER, "disk_full", 1, "1: documents are refused, the disk is too full")     \
     X ("myelin_tasks", GAUGE, STATUS, "", 1, "Tasks there are, by status")                                             \
     X ("myelin_tasks_active", GAUGE, BROKER, "active", 1, "Tasks that hold memory")                                    \
@@ -42,14 +43,16 @@ typedef enum {
     X ("myelin_jobs_done_total", COUNTER, STAGE, "done", 1, "Jobs that ended well")                                    \
     X ("myelin_jobs_failed_total", COUNTER, STAGE, "failed", 1, "Jobs that ended with an error")                       \
     X ("myelin_jobs_lost_total", COUNTER, STAGE, "lost", 1, "Jobs whose worker vanished")                              \
-    X ("myelin_jobs_retried_total", COUNTER, BROKER, "retries", 1, "Failed or lost jobs that are tried again")          \
+    X ("myelin_jobs_retried_total", COUNTER, BROKER, "retries", 1, "Failed or lost jobs that are tried again")         \
     X ("myelin_stage_busy_seconds_total", COUNTER, STAGE, "cost_us", 1e-6, "What workers say that their results took") \
-    X ("myelin_results_stale_total", COUNTER, BROKER, "stale_results", 1, "Late or doubled results, which were "       \
-                                                                          "ignored")                                   \
+    X ("myelin_results_stale_total", COUNTER, BROKER, "stale_results", 1,                                              \
+       "Late or doubled results, which were "                                                                          \
+       "ignored")                                                                                                      \
     X ("myelin_workers_joined_total", COUNTER, STAGE, "joined", 1, "Workers that came")                                \
     X ("myelin_workers_drained_total", COUNTER, STAGE, "drained", 1, "Workers that were asked to go, and went")        \
-    X ("myelin_workers_vanished_total", COUNTER, STAGE, "vanished", 1, "Workers that ended, fell silent or were "      \
-                                                                       "killed: restarts of the supervisor")
+    X ("myelin_workers_vanished_total", COUNTER, STAGE, "vanished", 1,                                                 \
+       "Workers that ended, fell silent or were "                                                                      \
+       "killed: restarts of the supervisor")
 
 static const struct {
     const char *name, *type;
@@ -58,8 +61,8 @@ static const struct {
     double one;
     const char *help;
 } rows[] = {
-#define GAUGE   "gauge"
-#define COUNTER "counter"
+#define GAUGE                                          "gauge"
+#define COUNTER                                        "counter"
 #define METRICS_ROW(name, type, shape, key, one, help) { name, type, OF_##shape, key, one, help },
     METRICS (METRICS_ROW)
 #undef METRICS_ROW
@@ -118,8 +121,8 @@ static void add_own (const gateway_t *self, str_t *out)
     add_head (out, "myelin_gateway_requests_total", "counter", "Requests that were answered, by way and status");
     for (int way = 0; way < TRANSPORT_COUNT; way++)
         for (int class = 1; class < STATUS_CLASSES; class ++)
-            str_format (out, "myelin_gateway_requests_total{transport=\"%s\",status=\"%dxx\"} %llu\n",
-                        transports[way], class, (unsigned long long)self->answered[way][class]);
+            str_format (out, "myelin_gateway_requests_total{transport=\"%s\",status=\"%dxx\"} %llu\n", transports[way],
+                        class, (unsigned long long)self->answered[way][class]);
     add_head (out, "myelin_gateway_requests_in_hand", "gauge", "Requests that are not answered yet");
     add_line (out, "myelin_gateway_requests_in_hand", "transport", transports[TRANSPORT_HTTP],
               (double)http_in_hand (self->http));

@@ -19,6 +19,7 @@ typedef enum { METHOD_GET, METHOD_POST, METHOD_PUT, METHOD_DELETE, METHOD_COUNT 
 /*  Headers that mean something to the dispatcher. X (symbol, name) */
 #define REQUEST_HEADERS(X)                                                                                             \
     X (CONTENT_TYPE, "Content-Type")                                                                                   \
+    X (CONTENT_ENCODING, "Content-Encoding")                                                                           \
     X (FILENAME, "X-Filename")                                                                                         \
     X (IDEMPOTENCY_KEY, "Idempotency-Key")                                                                             \
     X (REQUEST_ID, "X-Request-Id")                                                                                     \

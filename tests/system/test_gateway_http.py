@@ -7,7 +7,9 @@ import threading
 import time
 import urllib.parse
 
-from gateway_alone import gateway
+import zmq
+
+from gateway_alone import SUBMIT, ask, gateway, problem
 
 
 def test_ambiguous_framing_is_refused_and_the_connection_closed():
@@ -167,3 +169,44 @@ def test_bodies_that_trickle_in_are_cut_off():
         for thread in threads:
             thread.join()
         assert 14 < lasted["length"] < 20 and 14 < lasted["trailers"] < 20 and lasted["steady"] > 17, lasted
+
+
+def test_headers_that_mean_something_are_given_once():
+    with gateway() as gate:
+        for name, value in (("X-Filename", "b.txt"), ("x-filename", "a.txt"), ("Content-Type", "text/plain"),
+                            ("Idempotency-Key", "k")):
+            request = (f"POST /api/v1/documents HTTP/1.1\r\nHost: localhost\r\nX-Filename: a.txt\r\nContent-Type: "
+                       f"text/html\r\nIdempotency-Key: k\r\n{name}: {value}\r\nContent-Length: 1\r\n\r\nx")
+            answer = gate.raw(request.encode())
+            assert answer.startswith(b"HTTP/1.1 400 ") and b"twice" in answer, answer
+        reply, _ = ask(gate.zmq(zmq.REQ), {**SUBMIT, "headers": {"X-Filename": "a", "x-filename": "b"}}, b"x")
+        assert reply["status"] == 400 and "twice" in reply["body"]["detail"], reply
+        assert gate.broker.count("submit") == 0
+
+
+def test_bodies_that_are_encoded_are_refused_with_what_to_do():
+    with gateway() as gate:
+        named = {"X-Filename": "a.txt"}
+        for encoding in ("gzip", "br", "gzip, identity"):
+            answer = gate.rest.post("documents", b"x", headers={**named, "Content-Encoding": encoding})
+            problem(answer, 415, "unsupported_body_type")
+            assert "without it" in answer.json["detail"], answer
+            answer = gate.rest.post("search", {"q": "a"}, headers={"Content-Encoding": encoding})
+            problem(answer, 415, "unsupported_body_type")
+            reply, _ = ask(gate.zmq(zmq.REQ), {**SUBMIT, "headers": {**named, "Content-Encoding": encoding}}, b"x")
+            assert reply["status"] == 415, reply
+        assert gate.broker.count("submit") == 0
+        assert gate.rest.post("documents", b"x", headers={**named, "Content-Encoding": "identity"}).status == 201
+
+
+def test_json_is_in_utf_8():
+    with gateway() as gate:
+        body = '{"q": "näher"}'
+        for charset in ("latin1", "utf-16", "utf-8; charset=latin1", '"'):
+            answer = gate.rest.post("search", body.encode("latin1"),
+                                    headers={"Content-Type": "application/json; charset=" + charset})
+            problem(answer, 415, "unsupported_body_type")
+        for kind in ("application/json", "application/json;charset=UTF-8", 'Application/JSON; charset="utf-8"',
+                     "application/json; v=1"):
+            answer = gate.rest.post("search", body.encode(), headers={"Content-Type": kind})
+            assert answer.status == 200 and answer.json["query"] == "näher", (kind, answer)
