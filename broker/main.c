@@ -3,6 +3,7 @@
 #include "base/files.h"
 #include "base/log.h"
 #include "base/options.h"
+#include "broker/ballast.h"
 #include "broker/server.h"
 #include "store/blob.h"
 #include "store/records.h"
@@ -57,6 +58,18 @@ static uint32_t number_32 (const options_t *options, const char *name)
     return number < UINT32_MAX ? (uint32_t)number : UINT32_MAX;
 }
 
+/*  On a full disk, with what the ballast had. */
+static int open_state (const char *path, const core_config_t *config, kv_t **kv, core_t **core, err_t *err)
+{
+    do {
+        if ((*kv = records_open (path, err)) &&
+            (*core = core_new (config, *kv, clock_mono_ms (), clock_wall_ms (), err)))
+            return 0;
+        kv_destroy (kv);
+    } while (err->code == ERR_DISK_FULL && ballast_release (config->data_dir));
+    return -1;
+}
+
 static int run (const options_t *options, err_t *err)
 {
     log_level_t level;
@@ -79,8 +92,6 @@ static int run (const options_t *options, err_t *err)
     if (dir_make (path.data, err) == -1)
         goto out;
     blob_sweep (data);
-    if (!(kv = records_open (path.data, err)))
-        goto out;
     core_config_t config = core_config_default;
     config.data_dir = data;
     config.memory_bytes = options_number (options, "memory");
@@ -94,7 +105,7 @@ static int run (const options_t *options, err_t *err)
     config.user_burst = number_32 (options, "user-burst");
     config.seed = clock_mono_us ();
     uint64_t start = clock_mono_ms ();
-    if (!(core = core_new (&config, kv, start, clock_wall_ms (), err)))
+    if (open_state (path.data, &config, &kv, &core, err) == -1)
         goto out;
     server_config_t sockets = { options_text (options, "intake"),
                                 options_text (options, "front"),
@@ -109,6 +120,8 @@ static int run (const options_t *options, err_t *err)
     printf ("ready pub=%s\n", server_pub (server));
     fflush (stdout);
     rc = server_run (server, signal_fd, err);
+    if (rc == -1 && err->code == ERR_DISK_FULL) /* the database takes nothing more until it is opened again */
+        ballast_release (data);
 out:
     server_destroy (&server);
     core_destroy (&core);

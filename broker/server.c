@@ -3,6 +3,7 @@
 #include "base/failpoint.h"
 #include "base/log.h"
 #include "base/loopback.h"
+#include "broker/ballast.h"
 #include "store/blob.h"
 #include "store/blob_walk.h"
 
@@ -18,6 +19,11 @@
 #define DRAIN_BYTES   (16u << 20) /* and about so much: a turn holds what it took in its batch, and in RocksDB's */
 #define FEED_HWM      20000
 #define DISK_CHECK_MS 1000u
+/*  Of the space that is to stay free: with less than a half of it no task is begun, since what is stored for those that
+ *  were accepted takes space, too; with less than an eighth the ballast goes, which is a quarter. */
+#define HOLD_PART     2u
+#define BALLAST_PART  4u
+#define RELEASE_PART  8u
 #define WALK_MS       3600000u /* how often all blob files are looked at */
 #define WALK_STEP     32       /* files a turn */
 #define LAST_WORDS_MS 50u      /* a process that ended may have said more than has come through the sockets yet */
@@ -40,6 +46,7 @@ struct server {
     size_t item_room;
     char pub[256], host[64];
     uint64_t disk_checked_ms;
+    bool has_ballast;
     blob_walk_t *walk; /* NULL: none is under way */
     uint64_t walk_at_ms;
     str_t scratch;
@@ -301,6 +308,11 @@ static void check_disk (server_t *self, uint64_t now)
     uint64_t available = (uint64_t)fs.f_bavail * fs.f_frsize, reserve = self->config.disk_reserve_bytes;
     core_refuse (self->core, available < reserve ? ERR_DISK_FULL : ERR_NONE);
     core_disk_room (self->core, available < reserve ? 0 : available - reserve);
+    core_hold (self->core, available < reserve / HOLD_PART);
+    if (self->has_ballast && available < reserve / RELEASE_PART)
+        self->has_ballast = !ballast_release (self->config.data_dir);
+    else if (!self->has_ballast && reserve && available > reserve + reserve / BALLAST_PART)
+        self->has_ballast = ballast_keep (self->config.data_dir, reserve / BALLAST_PART);
 }
 
 /*  Files that no document has: of uploads whose submit never came. Returns when to go on. */

@@ -177,6 +177,7 @@ int gateway_run (gateway_t *self, int stop_fd, err_t *err)
         more |= feed_turn (self->feed, now);
         saver_turn (self->saver);
         waits_turn (self->waits, now);
+        more |= zmq_front_has_work (self->front);
         http_turn (self->http, items.http, now);
         sweep (self, now);
         if (self->draining && is_drained (self, more, now))

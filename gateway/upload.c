@@ -8,9 +8,9 @@
 
 struct upload {
     request_t *request;
-    uint64_t size;
-    str_t memory; /* what is not at the saver yet */
-    save_t *save; /* NULL: all is in memory */
+    uint64_t size, held; /* held: most that it has in memory at once, so far */
+    str_t memory;        /* what is not at the saver yet */
+    save_t *save;        /* NULL: all is in memory */
     bool finishing, committed;
     err_t err; /* of the saver; code ERR_NONE: none */
 };
@@ -30,6 +30,7 @@ void upload_destroy (upload_t **self_p)
     *self_p = NULL;
     if (!self)
         return;
+    self->request->gateway->upload_bytes -= self->held;
     str_free (&self->memory);
     save_destroy (&self->save);
     free (self);
@@ -91,6 +92,19 @@ static void stepped (void *owner, const err_t *err)
         self->request->more (self->request);
 }
 
+/*  What is held until the answer: a whole small document, or one block that is written and one that fills. */
+static int hold (upload_t *self, err_t *err)
+{
+    gateway_t *gateway = self->request->gateway;
+    uint64_t held = self->size < 2 * BLOCK_BYTES ? self->size : 2 * BLOCK_BYTES;
+    gateway->upload_bytes += held - self->held;
+    self->held = held;
+    return gateway->upload_bytes <= UPLOADS_BYTES
+               ? 0
+               : err_set (err, ERR_NO_MEMORY, "uploads of %u MiB are under way: send it again in a moment",
+                          UPLOADS_BYTES >> 20);
+}
+
 int upload_add (upload_t *self, span_t bytes, err_t *err)
 {
     if (self->err.code != ERR_NONE) {
@@ -100,6 +114,8 @@ int upload_add (upload_t *self, span_t bytes, err_t *err)
     self->size += bytes.size;
     if (self->size > self->request->gateway->config.upload_max)
         return too_large (self->request->gateway, err);
+    if (hold (self, err) == -1)
+        return -1;
     str_add (&self->memory, bytes);
     if (!self->save && self->size > BLOB_INLINE_MAX)
         self->save = save_new (self->request->gateway->saver, stepped, self);

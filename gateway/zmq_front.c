@@ -14,19 +14,25 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-/*  What clients can make us hold is bounded: requests in hand, by count and by bytes; what waits in libzmq on the way
- * in, which would read ahead a thousand messages of any size per client; and replies on the way out. */
+/*  What clients can make us hold is bounded. libzmq counts messages, not bytes: what waits in it could be sixteen of
+ * any size for each client. So whatever has come is taken off at once: what is more than may be in hand is parked, and
+ * when all of it together has too many bytes, what comes then is answered with that, and dropped. In libzmq there is
+ * only what came since the last turn. Small requests always pass: who cancels something must not wait for who uploads.
+ */
 #define IN_HAND_MAX   8192u
-#define IN_HAND_BYTES (256u << 20) /* passed by one message at most */
+#define HELD_BYTES    (256u << 20) /* in hand and parked; passed by one message at most, and by small ones */
+#define SMALL_BYTES   4096u
 #define PENDING_IN    16
 #define PENDING_OUT   4096 /* for a client that does not read; then they are dropped */
 #define MESSAGE_BYTES (64ll << 20)
-#define DRAIN_MAX     256u
-#define PARTS_MAX     8u
-#define ROUTE_MAX     4u /* frames of the way back: routing id, REQ's correlation id, delimiter */
-#define LINGER_MS     1000
-#define COPY_BELOW    4096u                              /* bytes: a copy is cheaper than sharing */
-#define ENVELOPE_MAX  (DISPATCH_JSON_MAX + (128u << 10)) /* a body; and path, query and headers around it */
+#define FRAME_BYTES   (128ll << 20) /* up to here one that is too large is answered; beyond, libzmq cuts the client off \
+                                     */
+#define DRAIN_MAX    256u
+#define PARTS_MAX    8u
+#define ROUTE_MAX    4u /* frames of the way back: routing id, REQ's correlation id, delimiter */
+#define LINGER_MS    1000
+#define COPY_BELOW   4096u                              /* bytes: a copy is cheaper than sharing */
+#define ENVELOPE_MAX (DISPATCH_JSON_MAX + (128u << 10)) /* a body; and path, query and headers around it */
 _Static_assert(WAITS_MAX < IN_HAND_MAX, "long polls alone must not stop the front");
 
 typedef struct zmq_request {
@@ -41,13 +47,22 @@ typedef struct zmq_request {
     str_t route; /* the frames of the way back, one after the other */
 } zmq_request_t;
 
+/*  What has come and is not looked at yet. */
+typedef struct message {
+    struct message *next;
+    zmq_msg_t parts[PARTS_MAX];
+    size_t count, excess; /* frames; those that were dropped */
+    size_t bytes;
+} message_t;
+
 struct zmq_front {
     gateway_t *gateway;
     void *socket;
     char endpoint[256];
     zmq_request_t *pool;
+    message_t *parked, **parked_end;
     size_t in_hand;
-    size_t in_hand_bytes;
+    size_t held_bytes;
     str_t out; /* JSON frame of the reply at hand */
 };
 
@@ -135,7 +150,7 @@ static void give_back (zmq_request_t *self)
     self->next = front->pool;
     front->pool = self;
     front->in_hand--;
-    front->in_hand_bytes -= self->bytes;
+    front->held_bytes -= self->bytes;
 }
 
 static void answer (request_t *request, const reply_t *reply)
@@ -179,7 +194,6 @@ static zmq_request_t *take_request (zmq_front_t *front, size_t bytes)
     self->route_count = 0;
     self->bytes = bytes;
     front->in_hand++;
-    front->in_hand_bytes += bytes;
     return self;
 }
 
@@ -256,31 +270,46 @@ static void run (zmq_request_t *self, json_t *body, zmq_msg_t *bytes)
         take_document (request);
 }
 
-static void take_message (zmq_front_t *front, zmq_msg_t *parts, size_t count)
+/*  What is wrong with the frames, before any of them is looked into. */
+static int check_frames (const message_t *message, size_t route, err_t *err)
 {
-    size_t route = route_length (parts, count);
-    if (route >= count || count - route > 2) {
-        log_write (LOG_WARN, "frame_dropped", NULL, "a client sent %zu frames where 1 or 2 are a request",
-                   route >= count ? 0 : count - route);
-        return;
-    }
-    size_t bytes = 0;
-    for (size_t i = route; i < count; i++)
-        bytes += zmq_msg_size (&parts[i]);
-    zmq_request_t *self = take_request (front, bytes);
+    size_t count = message->count + message->excess;
+    if (route >= count)
+        return err_set (err, ERR_MALFORMED, "frame 1 is missing: the request as JSON");
+    if (count - route > 2)
+        return err_set (err, ERR_MALFORMED, "a request has 1 or 2 frames, the JSON and a document's bytes, not %zu",
+                        count - route);
+    if (zmq_msg_size (&message->parts[route]) > ENVELOPE_MAX)
+        return err_set (err, ERR_BODY_TOO_LARGE, "frame 1 may have up to %u bytes; a document's bytes are frame 2",
+                        ENVELOPE_MAX);
+    if (count - route == 2 && zmq_msg_size (&message->parts[route + 1]) > (size_t)MESSAGE_BYTES)
+        return err_set (err, ERR_BODY_TOO_LARGE, "frame 2 may have up to %lld bytes; send larger documents over HTTP",
+                        MESSAGE_BYTES);
+    return 0;
+}
+
+static void take_message (zmq_front_t *front, message_t *message, bool is_welcome)
+{
+    zmq_msg_t *parts = message->parts;
+    size_t route = route_length (parts, message->count);
+    zmq_request_t *self = take_request (front, message->bytes);
     for (size_t i = 0; i < route; i++) {
         str_add (&self->route, part_span (&parts[i]));
         self->route_sizes[self->route_count++] = zmq_msg_size (&parts[i]);
     }
-    span_t text = part_span (&parts[route]);
     json_error_t error;
     json_t *body;
     err_t err;
-    if (text.size > ENVELOPE_MAX) {
-        request_problem (&self->request, ERR_BODY_TOO_LARGE,
-                         "Frame 1 may have up to %u bytes; a document's bytes are frame 2.", ENVELOPE_MAX);
+    if (!is_welcome) {
+        request_problem (&self->request, ERR_NO_MEMORY, "requests of %u MiB are under way: send it again in a moment",
+                         HELD_BYTES >> 20);
         return;
     }
+    if (check_frames (message, route, &err) == -1) {
+        request_problem_err (&self->request, &err);
+        return;
+    }
+    span_t text = part_span (&parts[route]);
     self->json = json_loadb (text.data, text.size, JSON_REJECT_DUPLICATES, &error);
     if (!self->json) {
         request_problem (&self->request, ERR_MALFORMED, "Frame 1 is no JSON: line %d, column %d.", error.line,
@@ -292,37 +321,85 @@ static void take_message (zmq_front_t *front, zmq_msg_t *parts, size_t count)
         return;
     }
     if (dispatch_begin (&self->request) == 0)
-        run (self, body, count - route == 2 ? &parts[route + 1] : NULL);
+        run (self, body, message->count - route == 2 ? &parts[route + 1] : NULL);
+}
+
+/*  False: there is none. */
+static bool receive (void *socket, message_t *message)
+{
+    message->count = message->excess = message->bytes = 0;
+    for (bool more = true; more;) {
+        zmq_msg_t extra, *part = message->count < PARTS_MAX ? &message->parts[message->count] : &extra;
+        zmq_msg_init (part);
+        if (zmq_msg_recv (part, socket, ZMQ_DONTWAIT) == -1) {
+            zmq_msg_close (part);
+            break;
+        }
+        more = zmq_msg_more (part);
+        if (part == &extra) {
+            message->excess++;
+            zmq_msg_close (part);
+            continue;
+        }
+        message->count++;
+        message->bytes += zmq_msg_size (part);
+    }
+    return message->count > 0;
+}
+
+static void close_parts (message_t *message)
+{
+    for (size_t i = 0; i < message->count; i++)
+        zmq_msg_close (&message->parts[i]);
+}
+
+static void park (zmq_front_t *front, message_t *message)
+{
+    message_t *parked = malloc (sizeof *parked);
+    if (!parked)
+        abort ();
+    *parked = *message;
+    parked->next = NULL;
+    for (size_t i = 0; i < message->count; i++) {
+        zmq_msg_init (&parked->parts[i]);
+        zmq_msg_move (&parked->parts[i], &message->parts[i]);
+    }
+    *front->parked_end = parked;
+    front->parked_end = &parked->next;
+}
+
+/*  Takes the oldest of those that are parked off the list. */
+static message_t *unpark (zmq_front_t *front)
+{
+    message_t *message = front->parked;
+    front->parked = message->next;
+    if (!front->parked)
+        front->parked_end = &front->parked;
+    return message;
+}
+
+static void drop_parked (message_t *message)
+{
+    close_parts (message);
+    free (message);
 }
 
 /*  True: a message was taken off the socket. */
 static bool take_next (zmq_front_t *front)
 {
-    zmq_msg_t parts[PARTS_MAX], extra;
-    size_t count = 0, excess = 0;
-    bool more = true, got = false;
-    while (more) {
-        zmq_msg_t *part = count < PARTS_MAX ? &parts[count] : &extra;
-        zmq_msg_init (part);
-        if (zmq_msg_recv (part, front->socket, ZMQ_DONTWAIT) == -1) {
-            zmq_msg_close (part);
-            break;
-        }
-        got = true;
-        more = zmq_msg_more (part);
-        if (part == &extra) {
-            excess++;
-            zmq_msg_close (part);
-        } else
-            count++;
-    }
-    if (excess)
-        log_write (LOG_WARN, "frame_dropped", NULL, "a client sent a message of %zu frames", count + excess);
-    else if (got)
-        take_message (front, parts, count);
-    for (size_t i = 0; i < count; i++)
-        zmq_msg_close (&parts[i]);
-    return got;
+    message_t message;
+    if (!receive (front->socket, &message))
+        return false;
+    bool has_turn = !front->parked && front->in_hand < IN_HAND_MAX;
+    bool is_welcome = front->held_bytes < HELD_BYTES || (has_turn && message.bytes <= SMALL_BYTES);
+    message.bytes += has_turn ? 0 : sizeof message; /* small ones that are parked are not for nothing */
+    front->held_bytes += message.bytes;
+    if (is_welcome && !has_turn)
+        park (front, &message);
+    else
+        take_message (front, &message, is_welcome);
+    close_parts (&message);
+    return true;
 }
 
 /*  --- life --- */
@@ -333,16 +410,17 @@ zmq_front_t *zmq_front_new (gateway_t *gateway, const char *endpoint, err_t *err
     if (!self)
         abort ();
     self->gateway = gateway;
+    self->parked_end = &self->parked;
     if (loopback_endpoint ("the REQ endpoint", endpoint, err) == -1)
         goto fail;
     self->socket = frames_socket (gateway->context, ZMQ_ROUTER, LINGER_MS, false, err);
     if (!self->socket)
         goto fail;
     int in = PENDING_IN, out = PENDING_OUT;
-    int64_t message_bytes = MESSAGE_BYTES;
+    int64_t frame_bytes = FRAME_BYTES;
     zmq_setsockopt (self->socket, ZMQ_RCVHWM, &in, sizeof in);
     zmq_setsockopt (self->socket, ZMQ_SNDHWM, &out, sizeof out);
-    zmq_setsockopt (self->socket, ZMQ_MAXMSGSIZE, &message_bytes, sizeof message_bytes);
+    zmq_setsockopt (self->socket, ZMQ_MAXMSGSIZE, &frame_bytes, sizeof frame_bytes);
     size_t size = sizeof self->endpoint;
     char bound[256];
     /* libzmq knows no localhost to bind to, and takes * for any free port */
@@ -376,6 +454,8 @@ void zmq_front_destroy (zmq_front_t **self_p)
         str_free (&request->route);
         free (request);
     }
+    while (self->parked)
+        drop_parked (unpark (self));
     str_free (&self->out);
     if (self->socket)
         zmq_close (self->socket);
@@ -392,20 +472,25 @@ size_t zmq_front_in_hand (const zmq_front_t *self)
     return self->in_hand;
 }
 
-static bool is_open (const zmq_front_t *self)
-{
-    return self->in_hand < IN_HAND_MAX && self->in_hand_bytes < IN_HAND_BYTES;
-}
-
 void zmq_front_item (const zmq_front_t *self, zmq_pollitem_t *item)
 {
-    *item = (zmq_pollitem_t){ .socket = self->socket, .events = is_open (self) ? ZMQ_POLLIN : 0 };
+    *item = (zmq_pollitem_t){ .socket = self->socket, .events = ZMQ_POLLIN };
+}
+
+bool zmq_front_has_work (const zmq_front_t *self)
+{
+    return self->parked && self->in_hand < IN_HAND_MAX;
 }
 
 bool zmq_front_turn (zmq_front_t *self)
 {
+    while (zmq_front_has_work (self)) {
+        message_t *message = unpark (self);
+        take_message (self, message, true);
+        drop_parked (message);
+    }
     for (unsigned i = 0; i < DRAIN_MAX; i++)
-        if (!is_open (self) || !take_next (self))
+        if (!take_next (self))
             return false;
     return true;
 }

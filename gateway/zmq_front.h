@@ -18,8 +18,9 @@ const char *zmq_front_endpoint (const zmq_front_t *self); /* as bound, with the 
 
 size_t zmq_front_in_hand (const zmq_front_t *self);
 
-/*  For the loop. While too much is in hand it takes nothing, so that clients wait in their sockets. */
+/*  For the loop. */
 void zmq_front_item (const zmq_front_t *self, zmq_pollitem_t *item);
-bool zmq_front_turn (zmq_front_t *self); /* true: more to do at once */
+bool zmq_front_turn (zmq_front_t *self);           /* true: more to do at once */
+bool zmq_front_has_work (const zmq_front_t *self); /* as answers have made room since the turn */
 
 #endif

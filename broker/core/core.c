@@ -360,6 +360,11 @@ void core_disk_room (core_t *self, uint64_t bytes)
     self->disk_room = bytes;
 }
 
+void core_hold (core_t *self, bool on)
+{
+    self->hold = on;
+}
+
 /*  --- the turn --- */
 
 void core_begin (core_t *self, uint64_t mono_ms, uint64_t wall_ms)

@@ -78,6 +78,9 @@ void core_refuse (core_t *self, err_code_t code);
  *  The core takes off what it accepts until it is told again. Without a word of it: any number. */
 void core_disk_room (core_t *self, uint64_t bytes);
 
+/*  The disk is so short that no task is begun, either; what is in hand goes on. */
+void core_hold (core_t *self, bool on);
+
 /*  Due timers, then jobs to free slots. Returns the monotonic time of the next deadline. */
 uint64_t core_dispatch (core_t *self);
 

@@ -260,7 +260,7 @@ static void dispatch (core_t *self, core_worker_t *worker, unit_t *unit)
 /*  True when nothing more may be begun: work in hand has to end first. */
 static bool is_full (const core_t *self)
 {
-    return self->active >= self->config.active_max || self->memory_bytes >= self->config.memory_bytes;
+    return self->hold || self->active >= self->config.active_max || self->memory_bytes >= self->config.memory_bytes;
 }
 
 /*  Nothing of the task is at a worker: why not, as of one of its units. */
@@ -271,7 +271,7 @@ static const char *why_waits (const core_t *self, const unit_t *unit)
     if (unit->where != AT_READY)
         return NULL;
     if (unit->stage == STAGE_EXTRACT && !((const task_t *)(const void *)unit)->run && is_full (self))
-        return "memory_budget";
+        return self->hold ? "disk_space" : "memory_budget";
     for (const core_worker_t *worker = self->workers; worker; worker = worker->next)
         if (worker->stage == unit->stage)
             return "user_share"; /* whoever is served, it is another one's or a better one's turn */

@@ -192,6 +192,7 @@ struct core {
     uint64_t next_number, next_order, front_order;
     err_code_t refuse;
     uint64_t disk_room; /* bytes that may still be written */
+    bool hold;          /* the disk is short: no task is begun */
     bool sync;          /* something in this turn promises durability */
     map_t tasks, users;
     user_t *last_user; /* found last: most turns are about one user */
@@ -313,8 +314,8 @@ void workers_gone (core_t *self, core_worker_t *worker, const char *why);
 
 /*  dispatch.c: what they are given */
 void dispatch_all (core_t *self);
-/*  What a task that has nothing running waits for: "workers", "user_share", "backoff", "memory_budget"; NULL: it does
- * not wait. */
+/*  What a task that has nothing running waits for: "workers", "user_share", "backoff", "memory_budget", "disk_space";
+ * NULL: it does not wait. */
 const char *dispatch_waiting_for (const core_t *self, const task_t *task);
 void job_free (core_t *self, job_t *job);
 

@@ -1,6 +1,8 @@
 """The gateway's ROUTER: REQ and DEALER clients."""
 import json
 import os
+import pathlib
+import re
 import socket
 
 import zmq
@@ -83,9 +85,11 @@ def test_malformed_requests_over_zeromq_are_answered_or_dropped():
             reply = json.loads(client.recv())
             assert reply["status"] == 400 and reply["body"]["code"] == "malformed", (frame, reply)
         assert ask(client, {"method": "GET", "path": "/livez"}, b"bytes")[0]["status"] == 400
-        foreign = gate.zmq(zmq.DEALER)
-        for frames in ([b""], [b"", b""], [b"a"] * 20, [b"", b"{}", b"x", b"y"]):
-            foreign.send_multipart(frames)
+        dealer = gate.zmq(zmq.DEALER)
+        for frames in ([b""], [b"", b""], [b"a"] * 20, [b"", b"{}", b"x", b"y"], [b"{}", b"x", b"y"]):
+            dealer.send_multipart(frames)
+            reply = json.loads(dealer.recv_multipart()[-1])
+            assert reply["status"] == 400 and "frame" in reply["body"]["detail"].lower(), (frames, reply)
         raw = socket.create_connection(gate.addresses["req"][6:].split(":"), timeout=5)
         raw.sendall(b"GET / HTTP/1.1\r\n\r\n")
         raw.close()
@@ -93,17 +97,65 @@ def test_malformed_requests_over_zeromq_are_answered_or_dropped():
 
 
 def test_what_clients_have_in_hand_is_bounded_in_bytes():
+    """What is more is answered at once, so nothing waits in libzmq, which counts no bytes; small requests pass."""
     with gateway() as gate:
         gate.broker.mute.add("submit")
-        client, content = gate.zmq(zmq.DEALER, sndhwm=0), bytes(256 << 10)
+        client, content = gate.zmq(zmq.DEALER, sndhwm=0, rcvhwm=0), bytes(256 << 10)
         for _ in range(2000):
             client.send_multipart([json.dumps(SUBMIT).encode(), content])
-        wait_for(lambda: gate.broker.count("submit") >= 1000, 60, "256 MiB are in hand")
-        for _ in range(30):  # each is a turn of the loop, which would have taken more
-            assert gate.rest.get("/readyz").status == 200
+        refused = 0
+        while refused < 2000 - 1024:
+            reply = json.loads(client.recv())
+            assert reply["status"] == 503 and reply["body"]["code"] == "no_memory", reply
+            assert int(reply["headers"]["Retry-After"]) >= 1, reply
+            refused += 1
         assert gate.broker.count("submit") <= 1024, gate.broker.count("submit")
+        other = gate.zmq(zmq.REQ)
+        assert ask(other, {"method": "GET", "path": f"/api/v1/{TASKS}"})[0]["status"] == 200
+        assert ask(other, SUBMIT, content)[0]["status"] == 503
+        assert peak_memory(gate.process.pid) < (1 << 30)
+        gate.broker.stop()  # and with the answers to those that are in hand there is room again
+        for _ in range(2000 - refused):
+            assert json.loads(client.recv())["status"] == 503
+        gate.broker.mute.clear()
+        gate.broker.start()
+        wait_for(lambda: gate.rest.get("/readyz").status == 200, 10, "the broker is back")
+        assert ask(other, SUBMIT, content)[0]["status"] == 201
+        client.close()
+
+
+def peak_memory(pid):
+    status = pathlib.Path(f"/proc/{pid}/status").read_text()
+    return int(re.search(r"VmHWM:\s+(\d+) kB", status).group(1)) << 10
+
+
+def test_what_is_too_large_for_a_frame_is_answered():
+    with gateway("--max-upload", "1G") as gate:
+        client = gate.zmq(zmq.REQ)
+        reply, _ = ask(client, SUBMIT, bytes((64 << 20) + 1))
+        assert reply["status"] == 413 and reply["body"]["code"] == "body_too_large", reply
+        assert "HTTP" in reply["body"]["detail"], reply
+        reply, _ = ask(client, SUBMIT, bytes(128 << 20))
+        assert reply["status"] == 413, reply
+        assert ask(client, SUBMIT, bytes(1 << 20))[0]["status"] == 201
+
+
+def test_more_requests_than_are_taken_in_hand_wait_and_none_is_lost():
+    with gateway() as gate:
+        gate.broker.mute.add("task_list")
+        client = gate.zmq(zmq.DEALER, sndhwm=0, rcvhwm=0)
+        request = {"method": "GET", "path": f"/api/v1/{TASKS}"}
+        for number in range(10000):
+            client.send(json.dumps({**request, "headers": {"X-Request-Id": str(number)}}).encode())
+        wait_for(lambda: gate.broker.count("task_list") >= 8192, 30, "as many as may be are in hand")
+        for _ in range(30):  # each is a turn of the loop, which would have taken more
+            assert gate.rest.get("/livez").status == 200
+        assert gate.broker.count("task_list") == 8192
         gate.broker.stop()
-        assert json.loads(client.recv())["status"] == 503
+        gate.broker.mute.clear()
+        gate.broker.start()  # reads are asked again
+        seen = {json.loads(client.recv())["headers"]["X-Request-Id"] for _ in range(10000)}
+        assert len(seen) == 10000
         client.close()
 
 

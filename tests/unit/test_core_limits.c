@@ -337,6 +337,30 @@ static void what_the_disk_has_no_room_for_is_refused (void **state)
     assert_int_equal (ask_task (WIRE_KIND_TASK_DELETE, "ann", task), 204);
 }
 
+static void on_a_disk_that_is_short_nothing_is_begun (void **state)
+{
+    uuid_t begun, task, workers[STAGE_COUNT];
+    str_t body = STR_INIT;
+    (void)state;
+    world_start (&world, &config);
+    world_hire (&world, workers);
+    assert_int_equal (submit ("ann", "begun", (how_t){ 0 }, &begun), 201);
+    core_hold (world.core, true);
+    assert_int_equal (submit ("ann", "waits", (how_t){ 0 }, &task), 201);
+    world_work_all (&world, workers);
+    assert_string_equal (world_status (&world, "ann", begun), "completed"); /* what is in hand goes on */
+    assert_string_equal (world_status (&world, "ann", task), "pending");
+    wire_task_events_t events = { .req = 900, .user = SPAN_LIT ("ann"), .task = task, .limit = 10 };
+    wire_msg_t msg = { .kind = WIRE_KIND_TASK_EVENTS, .task_events = events };
+    assert_int_equal (world_ask (&world, &msg, &body), 200);
+    assert_non_null (strstr (body.data, "\"waiting_for\":\"disk_space\""));
+    core_hold (world.core, false);
+    world_turn (&world);
+    world_work_all (&world, workers);
+    assert_string_equal (world_status (&world, "ann", task), "completed");
+    str_free (&body);
+}
+
 static void a_replay_of_the_quarantine_stops_at_the_limit (void **state)
 {
     uuid_t workers[STAGE_COUNT];
@@ -376,6 +400,7 @@ int main (void)
         LIMITS_TEST (a_user_may_submit_so_often),
         LIMITS_TEST (how_long_to_wait_for_a_token_is_known),
         LIMITS_TEST (what_the_disk_has_no_room_for_is_refused),
+        LIMITS_TEST (on_a_disk_that_is_short_nothing_is_begun),
         LIMITS_TEST (a_replay_of_the_quarantine_stops_at_the_limit),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);

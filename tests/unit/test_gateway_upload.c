@@ -154,9 +154,31 @@ static void an_upload_that_is_given_up_in_the_middle_leaves_nothing (void **stat
     assert_int_equal (rmdir (path), 0);
 }
 
+static void all_uploads_together_hold_so_much (void **state)
+{
+    err_t err;
+    gateway.upload_bytes = UPLOADS_BYTES - 2 * BLOCK; /* others */
+    request.upload = upload_new (&request);
+    for (size_t at = 0; at < 4 * BLOCK; at += 65536) { /* of a large one, what is in its file is not held */
+        assert_int_equal (upload_add (request.upload, span (bytes + at, 65536), &err), 0);
+        if (upload_is_full (request.upload))
+            let_it_write (&room);
+    }
+    assert_int_equal (gateway.upload_bytes, UPLOADS_BYTES);
+    upload_t *other = upload_new (&request);
+    assert_int_equal (upload_add (other, SPAN_LIT ("x"), &err), -1);
+    assert_int_equal (err.code, ERR_NO_MEMORY);
+    upload_destroy (&other);
+    upload_destroy (&request.upload);
+    assert_int_equal (gateway.upload_bytes, UPLOADS_BYTES - 2 * BLOCK);
+    request.upload = upload_new (&request);
+    assert_int_equal (upload_add (request.upload, SPAN_LIT ("x"), &err), 0);
+}
+
 int main (void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown (all_uploads_together_hold_so_much, start, stop),
         cmocka_unit_test_setup_teardown (a_client_waits_while_the_disk_is_behind, start, stop),
         cmocka_unit_test_setup_teardown (what_went_wrong_on_disk_ends_the_upload, start, stop),
         cmocka_unit_test_setup_teardown (an_upload_that_is_given_up_in_the_middle_leaves_nothing, start, stop),
