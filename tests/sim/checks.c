@@ -28,6 +28,9 @@ void check_books (span_t queue)
     for (size_t i = 0; i < sizeof empty / sizeof *empty; i++)
         if (kv_memory_count (sim.kv, empty[i]))
             broken ("%zu records are left in family %d", kv_memory_count (sim.kv, empty[i]), (int)empty[i]);
+    if (kv_memory_count (sim.kv, FAMILY_FAULTS) != number_of (queue, "failed_tasks"))
+        broken ("of %zu tasks it is known how they failed: %.*s", kv_memory_count (sim.kv, FAMILY_FAULTS),
+                SPAN_ARG (queue));
     if (kv_memory_count (sim.kv, FAMILY_ENDED) != kv_memory_count (sim.kv, FAMILY_TASKS))
         broken ("%zu tasks have records, %zu have ended", kv_memory_count (sim.kv, FAMILY_TASKS),
                 kv_memory_count (sim.kv, FAMILY_ENDED));

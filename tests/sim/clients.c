@@ -297,11 +297,11 @@ void clients_ask (ask_t kind, const task_t *task)
         break;
     case ASK_PROCESS:
         msg.kind = WIRE_KIND_TASK_PROCESS;
-        msg.task_process = (wire_task_process_t){ .user = user, .task = asked.task };
+        msg.task_process = (wire_task_process_t){ .user = user, .task = asked.task, .force = asked.req % 2 };
         break;
     case ASK_RETRY:
         msg.kind = WIRE_KIND_QUARANTINE_RETRY;
-        msg.quarantine_retry = (wire_quarantine_retry_t){ .user = user };
+        msg.quarantine_retry = (wire_quarantine_retry_t){ .user = user, .force = asked.req % 2 };
         break;
     case ASK_LIST:
         msg.kind = WIRE_KIND_TASK_LIST;

@@ -370,6 +370,8 @@ static void fail (hands_t *self, hand_t *hand, size_t at, err_code_t code, uint6
     result.outcome = RESULT_FAILED;
     result.code = span_str (err_name (code));
     result.message = SPAN_LIT ("the dice say so");
+    result.parser_killed = code == ERR_MEMORY_EXCEEDED;
+    result.errors = code == ERR_MEMORY_EXCEEDED ? SPAN_LIT ("Out of memory\n") : SPAN_EMPTY;
     send_result (self, hand, &result, NULL, 0, now);
     drop_held (hand, at);
 }
@@ -441,10 +443,11 @@ static void extract (hands_t *self, hand_t *hand, uint64_t now)
     read_text (held->frames.payload[0], &content, &ignored);
     uint32_t segments = script_segments (content);
     if (script_is_damaged (content) || segments == 0) {
-        fail (self, hand, 0, segments ? ERR_DAMAGED_DOCUMENT : ERR_EMPTY_DOCUMENT, now);
+        err_code_t code = script_is_deadly (content) ? ERR_MEMORY_EXCEEDED : ERR_DAMAGED_DOCUMENT;
+        fail (self, hand, 0, segments ? code : ERR_EMPTY_DOCUMENT, now);
         return;
     }
-    if (self->faults && dice_one_in (self->dice, 40)) {
+    if (self->faults && !held->job.tries && dice_one_in (self->dice, 40)) { /* never for good */
         fail (self, hand, 0, ERR_PARSER_CRASHED, now);
         return;
     }

@@ -21,6 +21,12 @@ static inline bool script_is_damaged (uint32_t content)
     return content % 19 == 7;
 }
 
+/*  And of these it ends the parser. */
+static inline bool script_is_deadly (uint32_t content)
+{
+    return script_is_damaged (content) && content % 2;
+}
+
 /*  A stage after extract refuses this segment, for good. */
 static inline bool script_is_bad (uint32_t content, uint32_t segment)
 {
