@@ -2,7 +2,11 @@
 
 #include <arpa/inet.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <strings.h>
+
+#define PORT_MOST   65535
+#define PORT_DIGITS 9 /* more than any port has, less than a number holds */
 
 static bool is_name (span_t a, const char *name)
 {
@@ -39,11 +43,24 @@ int loopback_refuse (const char *what, const char *address, err_t *err)
                     what, address);
 }
 
+int loopback_port (const char *what, const char *address, bool any, err_t *err)
+{
+    const char *colon = strrchr (address, ':'), *port = colon ? colon + 1 : "";
+    size_t digits = strspn (port, "0123456789");
+    if (any && strcmp (port, "*") == 0)
+        return 0;
+    if (!digits || port[digits] || digits > PORT_DIGITS || strtoul (port, NULL, 10) > PORT_MOST)
+        return err_set (err, ERR_CONFIG, "%s '%s' must end in a port from 0 (any) to %d", what, address, PORT_MOST);
+    return 0;
+}
+
 int loopback_endpoint (const char *what, const char *endpoint, err_t *err)
 {
-    if (strncmp (endpoint, "ipc://", 6) == 0 || strncmp (endpoint, "inproc://", 9) == 0)
+    if (strncmp (endpoint, "ipc://", 6) == 0 && endpoint[6])
         return 0;
     if (strncmp (endpoint, "tcp://", 6) != 0)
         return err_set (err, ERR_CONFIG, "%s '%s' must be tcp://ADDRESS:PORT or ipc://PATH", what, endpoint);
-    return loopback_host (span_str (endpoint + 6)) ? 0 : loopback_refuse (what, endpoint, err);
+    if (!loopback_host (span_str (endpoint + 6)))
+        return loopback_refuse (what, endpoint, err);
+    return loopback_port (what, endpoint, true, err);
 }

@@ -192,13 +192,30 @@ static char *read_file (const char *path, err_t *err)
     return text;
 }
 
+/*  Every line is `name = value`, a comment or empty: czmq takes a line without `=` for a section, and it would be lost.
+ */
+static int check_lines (const char *text, const char *path, err_t *err)
+{
+    for (unsigned line = 1; *text; line++) {
+        size_t size = strcspn (text, "\n"), blank = strspn (text, " \t\r");
+        if (blank < size && text[blank] != '#' && text[strcspn (text, "=#\n")] != '=')
+            return err_set (err, ERR_CONFIG, "%s:%u: '%.*s' has no `=`; a line is `name = value`", path, line,
+                            (int)(size - blank < 64 ? size - blank : 64), text + blank);
+        text += size + (text[size] == '\n');
+    }
+    return 0;
+}
+
 static int read_config (options_t *self, const char *path, err_t *err)
 {
     char *text = read_file (path, err);
     if (!text)
         return -1;
     int rc = -1;
-    zconfig_t *root = zconfig_str_load (text);
+    zconfig_t *root = NULL;
+    if (check_lines (text, path, err) == -1)
+        goto out;
+    root = zconfig_str_load (text);
     if (!root) {
         err_set (err, ERR_CONFIG, "the configuration file '%s' is not made of `name = value` lines", path);
         goto out;

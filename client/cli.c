@@ -20,8 +20,10 @@ static const struct {
     err_code_t code;
     cli_exit_t exit;
 } exits[] = {
-    { ERR_CONFIG, CLI_USAGE },          { ERR_NOT_FOUND, CLI_NOT_FOUND },     { ERR_UNAUTHORIZED, CLI_NOT_ALLOWED },
-    { ERR_FORBIDDEN, CLI_NOT_ALLOWED }, { ERR_UNAVAILABLE, CLI_UNREACHABLE }, { ERR_DRAINING, CLI_UNREACHABLE },
+    { ERR_CONFIG, CLI_USAGE },          { ERR_INVALID_PARAMETER, CLI_USAGE },
+    { ERR_NOT_FOUND, CLI_NOT_FOUND },   { ERR_UNAUTHORIZED, CLI_NOT_ALLOWED },
+    { ERR_FORBIDDEN, CLI_NOT_ALLOWED }, { ERR_UNAVAILABLE, CLI_UNREACHABLE },
+    { ERR_DRAINING, CLI_UNREACHABLE },
 };
 
 void cli_say (const char *format, ...)

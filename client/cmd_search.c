@@ -8,10 +8,11 @@
 #include <unistd.h>
 
 #define SNIPPET_LINES 4
+#define HITS_MAX      100 /* as the API has it */
 
 static const option_t search_options[] = {
     CLI_SERVER_OPTIONS,
-    { "limit", OPTION_NUMBER, "10", "N", "how many hits at most" },
+    { "limit", OPTION_NUMBER, "10", "N", "how many hits at most: 1 to 100" },
     CLI_JSON_OPTION,
     { 0 },
 };
@@ -76,6 +77,11 @@ static void print_hit (size_t number, const json_t *hit, bool colour)
 static cli_exit_t run_search (const options_t *options)
 {
     err_t err;
+    uint64_t limit = options_number (options, "limit");
+    if (limit < 1 || limit > HITS_MAX) {
+        cli_say ("--limit takes 1 to %d", HITS_MAX);
+        return CLI_USAGE;
+    }
     rest_t *rest = rest_new (options, &err);
     if (!rest)
         return cli_fail (&err);
@@ -86,7 +92,7 @@ static cli_exit_t run_search (const options_t *options)
         str_format (&query, "%s%s", i ? " " : "", options_arg (options, i));
     str_text (&path, "search?q=");
     rest_escape (&path, query.data);
-    str_format (&path, "&limit=%u", (unsigned)options_number (options, "limit"));
+    str_format (&path, "&limit=%u", (unsigned)limit);
     if (rest_call (rest, "GET", path.data, NULL, &reply, &err) < 0) {
         code = cli_fail (&err);
         goto out;

@@ -24,6 +24,27 @@ static const option_t submit_options[] = {
 
 static const option_t watch_options[] = { CLI_SERVER_OPTIONS, CLI_JSON_OPTION, { 0 } };
 
+/*  Why something in a directory is left out. X (symbol, name in JSON, what one is, what several are) */
+#define SKIP_REASONS(X)                                                                                                \
+    X (HIDDEN, "hidden", "hidden", "hidden")                                                                           \
+    X (LINK, "symbolic_links", "symbolic link", "symbolic links")                                                      \
+    X (OTHER, "no_files", "no file", "no files")
+
+typedef enum {
+#define SKIP_ENUM(sym, key, one, many) SKIP_##sym,
+    SKIP_REASONS (SKIP_ENUM)
+#undef SKIP_ENUM
+        SKIP_COUNT
+} skip_reason_t;
+
+static const struct {
+    const char *key, *one, *many;
+} skip_reasons[] = {
+#define SKIP_ROW(sym, key, one, many) { key, one, many },
+    SKIP_REASONS (SKIP_ROW)
+#undef SKIP_ROW
+};
+
 typedef struct {
     rest_t *rest;
     follow_t *follow; /* NULL: do not wait */
@@ -31,6 +52,7 @@ typedef struct {
     const char *path; /* of the API, with its query */
     const char *name; /* of the file on its way */
     uint64_t sent_percent;
+    unsigned skipped[SKIP_COUNT];
     bool json;
     bool accepted; /* the server took one */
     cli_exit_t code;
@@ -160,6 +182,7 @@ static bool submit_tree (submit_t *self, const char *root)
     for (FTSENT *entry = fts_read (walk); entry && go_on; entry = go_on ? fts_read (walk) : NULL) {
         if (entry->fts_level > 0 && entry->fts_name[0] == '.') {
             fts_set (walk, entry, FTS_SKIP);
+            self->skipped[SKIP_HIDDEN] += entry->fts_info != FTS_DP; /* a directory comes once more, on the way out */
             continue;
         }
         switch (entry->fts_info) {
@@ -176,8 +199,11 @@ static bool submit_tree (submit_t *self, const char *root)
         case FTS_DP:
             break;
         default:
-            if (entry->fts_level > 0) /* what is no file in a directory is no document */
+            if (entry->fts_level > 0) { /* what is no file in a directory is no document */
+                bool is_link = entry->fts_info == FTS_SL || entry->fts_info == FTS_SLNONE;
+                self->skipped[is_link ? SKIP_LINK : SKIP_OTHER]++;
                 break;
+            }
             cli_say ("%s: %s", root,
                      entry->fts_info == FTS_SLNONE
                          ? "a link to something that is not there"
@@ -188,6 +214,31 @@ static bool submit_tree (submit_t *self, const char *root)
     }
     fts_close (walk);
     return go_on;
+}
+
+/*  What was left out is said, or somebody misses it in a year. */
+static void tell_skipped (const submit_t *self)
+{
+    unsigned sum = 0;
+    str_t text = STR_INIT;
+    json_t *counts = json_object ();
+    for (size_t i = 0; i < SKIP_COUNT; i++) {
+        unsigned count = self->skipped[i];
+        sum += count;
+        json_object_set_new (counts, skip_reasons[i].key, json_integer (count));
+        if (count)
+            str_format (&text, "%s%u %s", text.size ? ", " : "", count,
+                        count == 1 ? skip_reasons[i].one : skip_reasons[i].many);
+    }
+    if (sum)
+        cli_say ("%u %s in directories skipped: %s", sum, sum == 1 ? "entry" : "entries", text.data);
+    if (sum && self->json) {
+        json_t *line = json_pack ("{s:O}", "skipped", counts);
+        json_print (line);
+        json_decref (line);
+    }
+    json_decref (counts);
+    str_free (&text);
 }
 
 static cli_exit_t run_submit (const options_t *options)
@@ -217,6 +268,7 @@ static cli_exit_t run_submit (const options_t *options)
         go_on = submit_tree (&self, options_arg (options, i));
     if (self.follow && follow_run (self.follow, on_end, &self, &err))
         self.code = cli_fail (&err);
+    tell_skipped (&self);
 
     follow_destroy (&self.follow);
     bars_destroy (&self.bars);
@@ -331,7 +383,9 @@ out:
 
 const command_t cli_submit_commands[] = {
     { "submit", "FILE…|DIR… [--priority N] [--wait]", "hands documents in",
-      "Directories are walked; hidden files and symbolic links in them are left out.\n"
+      "Directories are walked; what is hidden in them, symbolic links and what is no\n"
+      "file are left out, and counted on stderr (with --json also in a last line,\n"
+      "{\"skipped\": …}).\n"
       "Prints a line for each document: the task's id and the file's name.",
       submit_options, 1, -1, run_submit },
     { "watch", "[ID…]", "follows tasks to their end",

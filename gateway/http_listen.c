@@ -63,6 +63,8 @@ int http_listen (http_listen_t *self, const char *address, err_t *err)
         return -1;
     if (!loopback_host (span_str (host)))
         return loopback_refuse ("the HTTP address", address, err);
+    if (loopback_port ("the HTTP address", address, false, err) == -1)
+        return -1;
     size_t size = strlen (host);
     const char *name = host;
     if (host[0] == '[') {

@@ -35,7 +35,8 @@ def test_submit_wait_search():
         done = command("submit", "--wait", place, server=server)
         assert done.returncode == 0, done
         lines = sorted(line.split("  ", 2) for line in done.stdout.splitlines())
-        assert sorted(line[2] for line in lines) == ["moon.txt", "rye.md"] and not done.stderr, done
+        assert sorted(line[2] for line in lines) == ["moon.txt", "rye.md"], done
+        assert done.stderr == "myelin: 1 entry in directories skipped: 1 hidden\n", done
         assert all(re.fullmatch(ID, line[0]) and line[1].strip() == "completed" for line in lines)
 
         found = command("search", "tide", "of", "the", "sea", server=server)
@@ -94,10 +95,11 @@ def test_exit_codes():
         for arguments, code in ((["task", missing], 3), (["cancel", missing], 3), (["watch", missing], 3),
                                 (["retry", missing], 3), (["task", "../../livez"], 3), (["task"], 2),
                                 (["submit"], 2), (["submit", "--priority", "11", place], 2),
-                                (["submit", "--priority", "x", place], 2), (["tasks", "--status", "done"], 1),
+                                (["submit", "--priority", "x", place], 2), (["tasks", "--status", "done"], 2),
                                 (["submit", "/does/not/exist"], 1), (["nonsense"], 2), (["queue", "now"], 2),
                                 (["tasks", "--limit", "0"], 2), (["task", ""], 2),
-                                (["search", ""], 2), (["watch", missing, ""], 2), (["submit", ""], 2),
+                                (["search", ""], 2), (["search", "--limit", "0", "x"], 2), (["search", "--limit", "101", "x"], 2),
+                                (["search", "--limit", "4294967297", "x"], 2), (["watch", missing, ""], 2), (["submit", ""], 2),
                                  (["--server", "ftp://x", "queue"], 2)):
             ended = command(*arguments, server=None if "--server" in arguments else server)
             assert ended.returncode == code, (arguments, code, ended)
@@ -186,7 +188,7 @@ def test_file_names_cannot_drive_the_terminal():
         outputs = [command("submit", "--wait", place, server=server), command("documents", server=server),
                    command("quarantine", server=server), command("tasks", "--status", name, server=server),
                    command("submit", pathlib.Path(place) / (name + ".link"), server=server), command(name)]
-        assert [output.returncode for output in outputs] == [6, 0, 0, 1, 1, 2], outputs
+        assert [output.returncode for output in outputs] == [6, 0, 0, 2, 1, 2], outputs
         for output in outputs:
             assert not set("\x1b\x9b\u202e") & set(output.stdout + output.stderr), output
         assert "evil?[31m" in outputs[1].stdout and "raw?31m?gpj.txt" in outputs[1].stdout, outputs[1]
@@ -209,7 +211,17 @@ def test_what_cannot_be_handed_in_is_said():
         piped = command("submit", "/dev/stdin", server=server, stdin=subprocess.PIPE)
         assert piped.returncode == 1 and "neither a file" in piped.stderr, piped
         walked = command("submit", place, server=server)  # a directory is a heap of anything
-        assert walked.returncode == 0 and len(walked.stdout.splitlines()) == 1 and not walked.stderr, walked
+        assert walked.returncode == 0 and len(walked.stdout.splitlines()) == 1, walked
+        assert walked.stderr == "myelin: 2 entries in directories skipped: 1 symbolic link, 1 no file\n", walked
+        (place / ".hidden").mkdir()
+        (place / ".hidden" / "b.txt").write_text("Two.")
+        (place / ".profile").write_text("Three.")
+        walked = command("submit", "--json", place, server=server)
+        *documents, last = [json.loads(line) for line in walked.stdout.splitlines()]
+        assert len(documents) == 1 and last == {"skipped": {"hidden": 2, "symbolic_links": 1, "no_files": 1}}, walked
+        assert walked.stderr.startswith("myelin: 4 entries"), walked
+        named = command("submit", place / ".profile", place / ".hidden", server=server)  # who names it wants it
+        assert len(named.stdout.splitlines()) == 2 and not named.stderr, named
 
 
 def test_output_that_is_lost_is_an_error():

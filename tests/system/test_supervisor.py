@@ -171,7 +171,10 @@ def test_port_in_use_is_said_once_and_ends_with_exit_code_1():
 
 def test_wrong_options_are_refused_with_exit_code_2():
     for arguments, said in ((["--htpp", "x"], "--http"), (["--workers", "extract=x"], "extract=2"),
-                            (["--workers", "storage=2"], "one storage"), (["--log-level", "loud"], "debug"),
+                            (["--workers", "storage=2"], "one storage"), (["--workers", ""], "extract=2"),
+                            (["--workers", "extract=1,extract=2"], "twice"), (["--workers", "extract=1,"], "extract=2"),
+                            (["--workers", "extract=4-1"], "extract=4-1"), (["--workers", "2"], "total of 2"),
+                            (["--workers", "extract=1-4,total=2"], "total of 2"), (["--log-level", "loud"], "debug"),
                             (["now"], "now"), (["--data", ""], "--data needs")):
         refused = up(*arguments)
         assert refused.returncode == 2 and said in refused.stderr, (arguments, refused.stderr)
@@ -181,7 +184,10 @@ def test_wrong_values_that_only_a_process_knows_to_be_wrong_end_with_exit_code_2
     with tempfile.TemporaryDirectory() as place:
         for option, value, said in (("--http", "nonsense", "ADDRESS:PORT"), ("--http", "0.0.0.0:1", "loopback"),
                                     ("--req", "nonsense", "tcp://"), ("--req", "tcp://127.0.0.1:port", ":port"),
-                                    ("--pub", "tcp://0.0.0.0:1", "loopback"), ("--pub", "tcp://127.0.0.1:x", ":x"),
+                                    ("--pub", "tcp://0.0.0.0:1", "loopback"),
+                                    ("--http", "127.0.0.1:65536", "65535"), ("--req", "inproc://a", "tcp://"),
+                                    ("--req", "tcp://127.0.0.1:70000", "65535"), ("--pub", "inproc://a", "ipc://"),
+                                    ("--pub", "tcp://127.0.0.1:4294967297", "65535"), ("--pub", "tcp://127.0.0.1:x", ":x"),
                                     ("--provider", "x", "known: hash"), ("--chunk-tokens", "0", "choose")):
             refused = up("--data", pathlib.Path(place) / "data", *FREE, option, value)
             assert refused.returncode == 2 and said in refused.stderr, (option, refused)
@@ -212,6 +218,9 @@ def test_configuration_file_and_environment():
             task = system.rest.submit("note.txt", b"Short enough.")["task"]
             listed = command("tasks", server=system.addresses["http"], env=environment)
             assert listed.returncode == 0 and json.loads(listed.stdout)["id"] == task["id"], listed
+            config.write_text("# a comment\n\nworkers\n")
+            refused = up("--config", config)
+            assert refused.returncode == 2 and f"{config}:3: 'workers'" in refused.stderr, refused.stderr
             config.write_text("wrokers = extract=1\n")
             wrong = command("tasks", server=system.addresses["http"], env=environment)
             assert wrong.returncode == 2 and "wrokers" in wrong.stderr, wrong

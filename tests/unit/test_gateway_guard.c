@@ -131,8 +131,11 @@ static void only_the_loopback_is_served (void **state)
 {
     http_listen_t listen;
     err_t err;
-    static const char *const bad[] = { "0.0.0.0:0", "[::]:0",     "10.0.0.1:80", "example.org:80", ":80",
-                                       "127.0.0.1", "127.0.0.1:", "127.0.0.1:x", "127.0.0.1:8o",   "" };
+    static const char *const bad[] = {
+        "0.0.0.0:0",       "[::]:0",          "10.0.0.1:80",         "example.org:80", ":80",
+        "127.0.0.1",       "127.0.0.1:",      "127.0.0.1:x",         "127.0.0.1:8o",   "",
+        "127.0.0.1:65536", "127.0.0.1:65616", "127.0.0.1:4294967376"
+    };
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         assert_int_equal (http_listen (&listen, bad[i], &err), -1);
         assert_int_equal (err.code, ERR_CONFIG);
@@ -146,8 +149,20 @@ static void only_the_loopback_is_served (void **state)
     }
     assert_int_equal (loopback_endpoint ("x", "ipc:///tmp/x", &err), 0);
     assert_int_equal (loopback_endpoint ("x", "tcp://127.0.0.1:1", &err), 0);
-    assert_int_equal (loopback_endpoint ("x", "tcp://[::1]:1", &err), 0);
-    static const char *const remote[] = { "tcp://*:1", "tcp://0.0.0.0:1", "tcp://eth0:1", "udp://127.0.0.1:1", "x" };
+    assert_int_equal (loopback_endpoint ("x", "tcp://[::1]:65535", &err), 0);
+    assert_int_equal (loopback_endpoint ("x", "tcp://localhost:*", &err), 0);
+    static const char *const remote[] = { "tcp://*:1",
+                                          "tcp://0.0.0.0:1",
+                                          "tcp://eth0:1",
+                                          "udp://127.0.0.1:1",
+                                          "x",
+                                          "inproc://a",
+                                          "ipc://",
+                                          "tcp://127.0.0.1",
+                                          "tcp://127.0.0.1:65536",
+                                          "tcp://127.0.0.1:4294967297",
+                                          "tcp://127.0.0.1:-1",
+                                          "tcp://127.0.0.1:" };
     for (size_t i = 0; i < sizeof remote / sizeof remote[0]; i++)
         assert_int_equal (loopback_endpoint ("x", remote[i], &err), -1);
 }
