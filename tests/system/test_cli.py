@@ -114,7 +114,7 @@ def test_help_and_typos():
     names = re.findall(r"^  (\w+) {2,}\S", listed.stdout, re.M)
     assert {"up", "submit", "search", "tasks", "task", "watch", "cancel", "retry", "queue", "documents",
             "quarantine"} <= set(names)
-    assert not set(names) & {"user", "keygen", "backup", "restore", "verify", "repair", "doctor"}
+    assert not set(names) & {"user", "keygen", "backup", "restore", "repair", "doctor"}
     for name in names:
         if not name.isdigit() and name != "help":
             shown = command("help", name)

@@ -62,6 +62,7 @@ def test_metrics_tell_of_workers_that_vanish_and_of_a_new_epoch():
         wait_for(lambda: value(scrape(system.rest), "myelin_workers_vanished_total", stage="chunk") == 1, 10, "counted")
         metrics = scrape(system.rest)
         assert value(metrics, "myelin_workers_drained_total", stage="chunk") == 0
+        wait_for(lambda: value(scrape(system.rest), "myelin_stage_workers", stage="embed") == 1, 10, "it joined, too")
         os.kill(system.children("embed")[0], signal.SIGTERM)
         wait_for(lambda: value(scrape(system.rest), "myelin_workers_drained_total", stage="embed") == 1, 10, "drained")
         epoch = value(metrics, "myelin_broker_epoch")

@@ -142,7 +142,7 @@ static void a_file_may_be_shared_with_other_commands (void **state)
                   { "wrokers = many\n", "there is no option 'wrokers'" },
                   { "workers\n    http = x:1\n", ":1: 'workers' has no `=`" },
                   { "# none\n\nhttp = x:1\n  nonsense  # = \n", ":4: 'nonsense" },
-                  { "http = x:1\r\n\t\n   # workers\n", NULL },
+                  { "http = x:1\n\n# workers\n", NULL },
                   { "http = x:1\nworkers", ":2: 'workers' has no `=`" } };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char path[64];
