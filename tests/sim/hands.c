@@ -517,6 +517,12 @@ static void work_on (hands_t *self, hand_t *hand, uint64_t now)
     drop_held (hand, at);
 }
 
+/*  One more genuine failure would be the document's: its end must follow from its content (script.h). */
+static bool is_last_try (const wire_job_t *job)
+{
+    return job->tries + 1u >= core_config_default.tries_max;
+}
+
 /*  False when there was nothing to do. */
 static bool act (hands_t *self, size_t at, uint64_t now)
 {
@@ -547,6 +553,7 @@ static bool act (hands_t *self, size_t at, uint64_t now)
         return false;
     if (hand->stage == STAGE_EXTRACT && hand->held[0].next >= hand->held[0].limit)
         return false;
+    hand->hung = hand->hung && !is_last_try (&hand->held[0].job);
     if (hand->kept_count > KEPT_MAX / 2 || hand->hung)
         return false;
     hand->progress++;
