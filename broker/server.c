@@ -207,9 +207,11 @@ static void release_one (server_t *self, const out_t *out)
             log_write (LOG_DEBUG, "asker_gone", NULL, "a reply found no one: %s", err.message);
         break;
     case OUT_WORKER: {
-        const peer_t *peer = peer_find (self, out->worker);
-        if (peer && send_word (peer->push, out, &err) == -1)
+        peer_t *peer = peer_find (self, out->worker);
+        if (peer && send_word (peer->push, out, &err) == -1) {
             log_write (LOG_WARN, "worker_unreachable", NULL, "%s", err.message);
+            peer->gone_ms = 1; /* in the next turn: what follows from it has to be committed first */
+        }
         break;
     }
     case OUT_PUBLISH:
@@ -356,8 +358,8 @@ static int wait_for_input (server_t *self, int signal_fd, uint64_t deadline_ms)
     return used;
 }
 
-/*  Processes that ended are given up when what they said last has been heard. Returns when the next one is due. */
-static uint64_t check_pids (server_t *self, int used, uint64_t now)
+/*  Processes that ended are given up when what they said last has been heard. */
+static void check_pids (server_t *self, int used, uint64_t now)
 {
     for (int i = 4; i < used; i++)
         if (self->items[i].revents)
@@ -367,15 +369,21 @@ static uint64_t check_pids (server_t *self, int used, uint64_t now)
                     self->peers[p].pid_fd = -1; /* whatever becomes of it: it would be readable for ever */
                     self->peers[p].gone_ms = now + LAST_WORDS_MS;
                 }
-    uint64_t next = UINT64_MAX;
     for (size_t p = 0; p < self->peer_count; p++) {
         peer_t *peer = &self->peers[p];
         if (peer->gone_ms && peer->gone_ms <= now) {
             peer->gone_ms = 0;
             core_worker_gone (self->core, peer->id); /* the commit's outbox takes the peer away */
-        } else if (peer->gone_ms && peer->gone_ms < next)
-            next = peer->gone_ms;
+        }
     }
+}
+
+static uint64_t next_gone (const server_t *self)
+{
+    uint64_t next = UINT64_MAX;
+    for (size_t p = 0; p < self->peer_count; p++)
+        if (self->peers[p].gone_ms && self->peers[p].gone_ms < next)
+            next = self->peers[p].gone_ms;
     return next;
 }
 
@@ -401,18 +409,19 @@ int server_run (server_t *self, int signal_fd, err_t *err)
         core_begin (self->core, now, clock_wall_ms ());
         check_disk (self, now);
         drain (self, self->intake, false);
-        uint64_t gone_at = check_pids (self, used, now); /* after the intake: what a worker finished last counts */
+        check_pids (self, used, now); /* after the intake: what a worker finished last counts */
         drain (self, self->front, true);
         drain_feed (self);
         uint64_t look_at = look_at_files (self, now);
         deadline = core_dispatch (self->core);
         if (look_at < deadline)
             deadline = look_at;
-        if (gone_at < deadline)
-            deadline = gone_at;
         if (commit (self, err) == -1)
             return -1;
         release (self);
+        uint64_t gone_at = next_gone (self);
+        if (gone_at < deadline)
+            deadline = gone_at;
         stop = self->items[3].revents & ZMQ_POLLIN;
     }
     return 0;

@@ -74,13 +74,14 @@ class Client:
         self.submitted = self.again = 0
         self.unsure = None   # (number, kind) of an offer that got no answer: it may have been taken
         self.may_fail = ()   # error codes with which a task may fail here
+        self.patience = (429, 503)  # answers after which it is worth another try
 
-    def ask(self, method, path, body=None, headers=None, seconds=60, patient=(429, 503)):
+    def ask(self, method, path, body=None, headers=None, seconds=60):
         deadline = time.monotonic() + seconds
         while True:
             try:
                 answer = self.system.rest.call(method, path, body, headers)
-                if answer.status not in patient:
+                if answer.status not in self.patience:
                     return answer
             except OSError as error:
                 answer = error
@@ -107,14 +108,14 @@ class Client:
         self.documents[name] = number
         return task, None
 
-    def submit(self, kind, patience=(429, 503), seconds=60):
-        """Offers until it is taken. `patience`: answers after which it is worth another try."""
+    def submit(self, kind, seconds=60):
+        """Offers until it is taken."""
         deadline = time.monotonic() + seconds
         while True:
             task, answer = self.offer(kind)
             if task:
                 return task
-            assert not answer or answer.status in patience, answer
+            assert not answer or answer.status in self.patience, answer
             assert time.monotonic() < deadline, f"not taken for {seconds} s: {answer}"
             time.sleep(0.01)
 

@@ -106,11 +106,11 @@ def workers(client):
 
 
 @contextlib.contextmanager
-def journalled(seed, **options):
+def journalled(seed, restart_pause=1, **options):
     """(system, client, listener) with a journal; when the block ends, all tasks come to their end, and the journal is
     compared with the API, and with the databases at rest."""
     options.setdefault("workers", "extract=2,chunk=2,embed=2")
-    options["args"] = ["--restart-pause", "1", *options.get("args", ())]
+    options["args"] = ["--restart-pause", str(restart_pause), *options.get("args", ())]
     with running(**options) as system, tempfile.TemporaryDirectory() as place:
         keep_ports(system)
         journal = Journal(pathlib.Path(place) / "journal")

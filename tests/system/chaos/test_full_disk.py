@@ -62,6 +62,7 @@ def test_below_the_reserve_new_documents_are_refused_and_old_ones_go_on():
     with small_disk() as disk:
         with journalled(1, data=disk / "data", args=["--disk-reserve", str(RESERVE)]) as (system, client, _):
             ballast = Ballast(disk)
+            client.patience += (507,)
             tasks = [client.submit(kind) for kind in ("note", "page", "paper", "note")]
             ballast.leave(RESERVE - (1 << 20))
             wait_for(lambda: is_refused(client), 10, "a new document is refused")
@@ -69,7 +70,7 @@ def test_below_the_reserve_new_documents_are_refused_and_old_ones_go_on():
             for task in tasks:
                 assert client.wait(task)["status"] == "completed"
             ballast.drop()
-            task = client.submit("paper", patience=(429, 503, 507))
+            task = client.submit("paper")
             assert client.wait(task)["status"] == "completed"
 
 
@@ -78,8 +79,9 @@ def test_a_disk_that_is_full_to_the_last_byte_loses_nothing_and_all_goes_on_when
         with journalled(2, data=disk / "data", args=["--disk-reserve", str(RESERVE)],
                         tolerated=ROCKSDB) as (system, client, _):
             ballast = Ballast(disk)
+            client.patience += (507,)
             for _ in range(3):
-                tasks = [client.submit(kind, (429, 503, 507)) for kind in ("note", "paper", "page", "paper", "note")]
+                tasks = [client.submit(kind) for kind in ("note", "paper", "page", "paper", "note")]
                 ballast.leave(0)
                 before = len(errors(system))
                 wait_for(lambda: is_refused(client) or len(errors(system)) > before, 20, "the full disk is noticed")
