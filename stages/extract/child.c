@@ -1,10 +1,13 @@
 #include "stages/extract/child.h"
 #include "base/clock.h"
 #include "stages/extract/extract.h"
+#include "stages/extract/formats.h"
 #include "stages/extract/magic.h"
+#include "stages/extract/sandbox.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <iconv.h>
 #include <libxml/parser.h>
 #include <locale.h>
 #include <signal.h>
@@ -13,11 +16,13 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #define DOCUMENT_FD 3
 #define OUTPUT_FD   4
-#define REPORTS_FD  5 /* with sanitizers alone: where they go instead of stderr */
+#define DOOR_FD     5
+#define REPORTS_FD  6 /* with sanitizers alone: where they go instead of stderr */
 #define STEP_US     20000
 /*  When so little address space is left at a crash, it was for want of memory. */
 #define NO_MEMORY_PROBE ((size_t)256 * MIB)
@@ -36,6 +41,16 @@ typedef struct {
     uint64_t stepped_us;
 } output_t;
 
+/*  Converters are libraries that the C library loads when it needs them, from files: these are what entry names of
+ *  archives are in. Any other is not there, and the name is taken as it is. */
+static void iconv_preload (void)
+{
+    static const char *const names[] = { "UTF-16LE", "UTF-16BE", "UTF-16", "CP932", "EUC-JP", "CP437",
+                                         "CP850",    "CP866",    "CP936",  "CP949", "CP950",  "CP1252" };
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        (void)iconv_open ("UTF-8", names[i]); /* kept open: closed ones are unloaded */
+}
+
 void child_prepare (void)
 {
     static bool done;
@@ -43,8 +58,12 @@ void child_prepare (void)
         return;
     done = true;
     setlocale (LC_CTYPE, "C.UTF-8"); /* libarchive decodes entry names by it */
+    setenv ("TZ", "UTC0", 1);        /* no document is read by the clock on the wall */
+    tzset ();
     magic_preload ();
     xmlInitParser ();
+    pdf_preload ();
+    iconv_preload ();
 }
 
 /*  Writes a record; the reader being gone ends the parser. Blocks while the worker wants no more: that bounds what is
@@ -122,11 +141,11 @@ static void limit (int resource, uint64_t value)
 }
 
 /*  Keeps the descriptors under fixed numbers. */
-static void keep_descriptors (int document, int output, int errors)
+static void keep_descriptors (const child_fds_t *fds)
 {
     int nothing = open ("/dev/null", O_RDWR | O_CLOEXEC);
-    int high_document = fcntl (document, F_DUPFD, 10), high_output = fcntl (output, F_DUPFD, 10);
-    int high_errors = fcntl (errors, F_DUPFD, 10), last = OUTPUT_FD;
+    int document = fcntl (fds->document, F_DUPFD, 10), output = fcntl (fds->output, F_DUPFD, 10);
+    int errors = fcntl (fds->errors, F_DUPFD, 10), door = fcntl (fds->door, F_DUPFD, 10), last = DOOR_FD;
 #if WITH_SANITIZER
     int reports = fcntl (STDERR_FILENO, F_DUPFD, 10); /* of our own faults the developer is to hear */
     dup2 (reports, REPORTS_FD);
@@ -135,12 +154,12 @@ static void keep_descriptors (int document, int output, int errors)
 #endif
     dup2 (nothing, STDIN_FILENO);
     dup2 (nothing, STDOUT_FILENO);
-    if (dup2 (high_errors, STDERR_FILENO) < 0 || dup2 (high_document, DOCUMENT_FD) < 0 ||
-        dup2 (high_output, OUTPUT_FD) < 0 || close_range ((unsigned)last + 1, ~0u, 0))
+    if (dup2 (errors, STDERR_FILENO) < 0 || dup2 (document, DOCUMENT_FD) < 0 || dup2 (output, OUTPUT_FD) < 0 ||
+        dup2 (door, DOOR_FD) < 0 || close_range ((unsigned)last + 1, ~0u, 0))
         _exit (1);
 }
 
-static void lock_in (const limits_t *limits, uint64_t document_bytes)
+void child_lock_in (const limits_t *limits, uint64_t document_bytes, int door)
 {
     limit (RLIMIT_CORE, 0);
     limit (RLIMIT_FSIZE, 0);
@@ -150,8 +169,9 @@ static void lock_in (const limits_t *limits, uint64_t document_bytes)
         limit (RLIMIT_AS, limits->memory_bytes + document_bytes);
         watch_crashes ();
     }
-    if (prctl (PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
-        _exit (1);
+    err_t err;
+    if (sandbox_enter (door, &err))
+        _exit (CHILD_NO_SANDBOX);
 }
 
 static void parse (const record_spawn_t *spawn, span_t bytes, const limits_t *limits, output_t *output)
@@ -180,8 +200,7 @@ static void parse (const record_spawn_t *spawn, span_t bytes, const limits_t *li
     sink_destroy (&sink);
 }
 
-_Noreturn void child_run (const record_spawn_t *spawn, int document, int output_fd, int errors, const limits_t *limits,
-                          pid_t zygote)
+_Noreturn void child_run (const record_spawn_t *spawn, const child_fds_t *fds, const limits_t *limits, pid_t zygote)
 {
     prctl (PR_SET_PDEATHSIG, SIGKILL);
     if (getppid () != zygote)
@@ -194,7 +213,7 @@ _Noreturn void child_run (const record_spawn_t *spawn, int document, int output_
     sigset_t none;
     sigemptyset (&none);
     sigprocmask (SIG_SETMASK, &none, NULL);
-    keep_descriptors (document, output_fd, errors);
+    keep_descriptors (fds);
 
     struct stat info;
     if (fstat (DOCUMENT_FD, &info))
@@ -203,7 +222,7 @@ _Noreturn void child_run (const record_spawn_t *spawn, int document, int output_
     size_t size = (size_t)info.st_size;
     if (size && (data = mmap (NULL, size, PROT_READ, MAP_PRIVATE, DOCUMENT_FD, 0)) == MAP_FAILED)
         _exit (errno == ENOMEM ? CHILD_NO_MEMORY : 1);
-    lock_in (limits, size);
+    child_lock_in (limits, size, DOOR_FD);
     output_t output = { .stepped_us = 0 };
     parse (spawn, span (data, size), limits, &output);
     _exit (0);

@@ -19,6 +19,11 @@ void death_cause (int status, span_t where, const limits_t *limits, err_t *cause
         err_set (cause, ERR_MEMORY_EXCEEDED,
                  "the parser needed more than %" PRIu64 " MiB of memory%s; --parser-memory sets how much it may use",
                  limits->memory_bytes / MIB, at);
+    else if (code == CHILD_NO_SANDBOX)
+        err_set (cause, ERR_INTERNAL, "parsers cannot be locked in here (seccomp), and so are not let at documents");
+    else if (number == SIGSYS)
+        err_set (cause, ERR_PARSER_CRASHED, "the parser tried what no parser may do%s and was ended by the sandbox",
+                 at);
     else if (number == SIGXCPU)
         err_set (cause, ERR_CPU_EXCEEDED, "the parser used more than %" PRIu64 " s of CPU time%s", limits->cpu_s, at);
     else if (number == SIGKILL)

@@ -46,6 +46,9 @@ typedef enum {
 FORMATS (FORMAT_DECLARE)
 #undef FORMAT_DECLARE
 
+/*  In a process that will parse: has poppler read what it needs of its data files. Never undone. */
+void pdf_preload (void);
+
 struct detected {
     format_t format;
     char media_type[100];

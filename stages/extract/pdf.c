@@ -31,6 +31,19 @@ static PopplerDocument *open_document (span_t bytes, err_t *err)
     return NULL;
 }
 
+void pdf_preload (void)
+{
+    /* Poppler looks through its data when the first document is opened, and forgets it with the last. */
+    static const char blank[] = "%PDF-1.1\n1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj\n"
+                                "2 0 obj<</Type/Pages/Kids[3 0 R]/Count 1>>endobj\n"
+                                "3 0 obj<</Type/Page/Parent 2 0 R/MediaBox[0 0 9 9]>>endobj\n"
+                                "trailer<</Root 1 0 R>>\n%%EOF\n";
+    static PopplerDocument *kept;
+    err_t err;
+    if (!kept)
+        kept = open_document (span (blank, sizeof blank - 1), &err);
+}
+
 static void pour_meta (PopplerDocument *document, int pages, sink_t *sink)
 {
     struct {

@@ -1,5 +1,6 @@
 #include "stages/extract/zygote.h"
 #include "stages/extract/child.h"
+#include "stages/extract/sandbox.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -21,12 +22,18 @@ struct zygote {
     char packet[256]; /* the last answer; what was decoded from it points here */
 };
 
+/*  A parser that lives. `door`: a descriptor will come through it (sandbox.h); `listener`: that one; -1: none. */
+typedef struct {
+    pid_t pid; /* 0: free */
+    int door, listener;
+} parser_slot_t;
+
 /*  What the zygote itself knows. */
 typedef struct {
     int socket;
     int signals;
     limits_t limits;
-    pid_t living[LIVING_MAX]; /* 0: free */
+    parser_slot_t living[LIVING_MAX];
 } nursery_t;
 
 static void answer (nursery_t *self, const record_t *record)
@@ -38,6 +45,13 @@ static void answer (nursery_t *self, const record_t *record)
     str_free (&packet);
 }
 
+static void close_one (int *fd)
+{
+    if (*fd >= 0)
+        close (*fd);
+    *fd = -1;
+}
+
 static void reap (nursery_t *self)
 {
     struct signalfd_siginfo info;
@@ -47,34 +61,53 @@ static void reap (nursery_t *self)
     pid_t pid;
     while ((pid = waitpid (-1, &status, WNOHANG)) > 0) {
         for (int i = 0; i < LIVING_MAX; i++)
-            if (self->living[i] == pid)
-                self->living[i] = 0;
+            if (self->living[i].pid == pid) {
+                close_one (&self->living[i].door);
+                close_one (&self->living[i].listener);
+                self->living[i].pid = 0;
+            }
         answer (self, &(record_t){ .kind = RECORD_KIND_EXITED, .exited = { (uint64_t)pid, (uint32_t)status } });
     }
 }
 
 static void spawn (nursery_t *self, const record_spawn_t *wish, const int fds[GIVEN_FDS])
 {
-    int slot = 0;
-    while (slot < LIVING_MAX && self->living[slot])
+    err_t err = { 0 };
+    int slot = 0, doors[2] = { -1, -1 };
+    while (slot < LIVING_MAX && self->living[slot].pid)
         slot++;
     child_prepare ();
-    pid_t zygote = getpid (), pid = slot < LIVING_MAX ? fork () : -1;
+    bool ready = slot < LIVING_MAX && sandbox_prepare (&err) == 0 &&
+                 socketpair (AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, doors) == 0;
+    pid_t zygote = getpid (), pid = ready ? fork () : -1;
     if (pid == 0) {
         close (self->socket);
         close (self->signals);
-        child_run (wish, fds[0], fds[1], fds[2], &self->limits, zygote);
+        child_run (wish, &(child_fds_t){ fds[0], fds[1], fds[2], doors[1] }, &self->limits, zygote);
     }
+    close_one (&doors[1]);
     if (pid > 0)
-        self->living[slot] = pid;
+        self->living[slot] = (parser_slot_t){ pid, doors[0], -1 };
+    else
+        close_one (&doors[0]);
     answer (self, &(record_t){ .kind = RECORD_KIND_STARTED, .started = { wish->ticket, pid > 0 ? (uint64_t)pid : 0 } });
+}
+
+/*  The parser is in its sandbox, asks for a file, or is gone. */
+static void attend (parser_slot_t *slot, short events)
+{
+    if (slot->door >= 0) {
+        slot->listener = sandbox_listener (slot->door);
+        close_one (&slot->door);
+    } else if (!(events & POLLIN) || sandbox_answer (slot->listener))
+        close_one (&slot->listener);
 }
 
 static void kill_parser (nursery_t *self, uint64_t pid)
 {
     for (int i = 0; i < LIVING_MAX; i++)
-        if (self->living[i] && (uint64_t)self->living[i] == pid)
-            kill (self->living[i], SIGKILL);
+        if (self->living[i].pid && (uint64_t)self->living[i].pid == pid)
+            kill (self->living[i].pid, SIGKILL);
 }
 
 /*  Reads one request; exits when the worker is gone. */
@@ -129,9 +162,20 @@ static _Noreturn void run (int socket, const limits_t *limits, pid_t parent)
     if (self.signals < 0)
         _exit (1);
     for (;;) {
-        struct pollfd items[] = { { self.socket, POLLIN, 0 }, { self.signals, POLLIN, 0 } };
-        if (poll (items, 2, -1) < 0 && errno != EINTR)
+        struct pollfd items[2 + LIVING_MAX] = { { self.socket, POLLIN, 0 }, { self.signals, POLLIN, 0 } };
+        for (int i = 0; i < LIVING_MAX; i++) { /* poll ignores negative ones */
+            const parser_slot_t *slot = &self.living[i];
+            items[2 + i] =
+                (struct pollfd){ slot->pid ? (slot->door >= 0 ? slot->door : slot->listener) : -1, POLLIN, 0 };
+        }
+        if (poll (items, 2 + LIVING_MAX, -1) < 0) {
+            if (errno == EINTR)
+                continue;
             _exit (1);
+        }
+        for (int i = 0; i < LIVING_MAX; i++)
+            if (items[2 + i].revents)
+                attend (&self.living[i], items[2 + i].revents);
         if (items[1].revents)
             reap (&self);
         if (items[0].revents)

@@ -310,8 +310,8 @@ static void a_parser_whose_zygote_is_gone_already_does_nothing (void **state)
     assert_int_equal (pipe (output), 0);
     pid_t pid = fork ();
     if (pid == 0)
-        child_run (&(record_spawn_t){ .name = SPAN_LIT ("a.html") }, document, output[1], STDERR_FILENO, &limits,
-                   getpid ());
+        child_run (&(record_spawn_t){ .name = SPAN_LIT ("a.html") },
+                   &(child_fds_t){ document, output[1], STDERR_FILENO, -1 }, &limits, getpid ());
     close (output[1]);
     char byte;
     assert_int_equal (read (output[0], &byte, 1), 0);
