@@ -381,7 +381,8 @@ static void a_unit_at_which_somebody_else_kills_the_parser_is_read_all_the_same 
         start (parser, str_span (&file), "a.zip");
         str_clear (&text);
         str_clear (&warnings);
-        for (int segments = 0; segments < 1 + kills;) { /* the second and the third are of b.xml */
+        pid_t killed = 0;                             /* what it had said before may still come when it is dead */
+        for (int segments = 0, left = kills; left;) { /* those after the first are of b.xml */
             parser_state_t now = parser_next (parser, &segment, &err);
             if (now == PARSER_IDLE)
                 wait_for (parser);
@@ -390,8 +391,12 @@ static void a_unit_at_which_somebody_else_kills_the_parser_is_read_all_the_same 
             str_add (&text, buf_span (segment.text));
             buf_unref (&segment.text);
             buf_unref (&segment.marks);
-            if (++segments > 1)
-                assert_int_equal (kill (parser_pid (), SIGKILL), 0);
+            pid_t pid = parser_pid ();
+            if (++segments == 1 || pid <= 0 || pid == killed)
+                continue;
+            assert_int_equal (kill (pid, SIGKILL), 0);
+            killed = pid;
+            left--;
         }
         assert_int_equal (finish (parser, &text, &warnings, &err), PARSER_DONE);
         assert_non_null (strstr (text.data, "last"));
