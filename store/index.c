@@ -98,7 +98,8 @@ static int make (sqlite3 *db, const char *identity, err_t *err)
     char begin[96];
     snprintf (begin, sizeof begin, "PRAGMA page_size = %d; PRAGMA journal_mode = WAL; BEGIN", INDEX_PAGE);
     index_sums_begin (db);
-    if (index_run (db, begin, doing, err) < 0 || index_run (db, schema, doing, err) < 0 || index_run (db, sql, doing, err) < 0)
+    if (index_run (db, begin, doing, err) < 0 || index_run (db, schema, doing, err) < 0 ||
+        index_run (db, sql, doing, err) < 0)
         return -1;
     return index_run (db, "COMMIT", doing, err);
 }

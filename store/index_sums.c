@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define SUM        8 /* bytes at the end of a page */
+#define SUM        8   /* bytes at the end of a page */
 #define SMALL_READ 512 /* of the header, before SQLite knows the size of a page */
 
 static uint64_t sum_of (const char *page, sqlite3_int64 offset)

@@ -1,5 +1,6 @@
 #include "store/kv_rocks.h"
 #include "store/wal.h"
+#include "store/wal_mark.h"
 
 #include <rocksdb/c.h>
 #include <stdio.h>
@@ -21,7 +22,7 @@ typedef struct {
     rocksdb_writeoptions_t *write;
     rocksdb_writeoptions_t *write_sync;
     rocksdb_writebatch_t *batch; /* empty between commits; kept for its memory */
-    rocksdb_writebatch_t *mark;  /* what follows a synced commit (wal.h); NULL: nothing */
+    wal_mark_t *mark;            /* follows every synced commit; NULL: it is not written */
 } rocks_t;
 
 typedef struct {
@@ -69,6 +70,15 @@ static int rocks_get (kv_t *kv, unsigned family, span_t key, str_t *value, err_t
     return 1;
 }
 
+static int put_mark (rocks_t *self, const rocksdb_writeoptions_t *how, err_t *err)
+{
+    char *error = NULL;
+    rocksdb_writebatch_put_log_data (self->batch, wal_mark_bytes (self->mark), WAL_MARK_SIZE);
+    rocksdb_write (self->db, how, self->batch, &error);
+    rocksdb_writebatch_clear (self->batch);
+    return error ? kv_rocks_error (err, error, "cannot write the database") : 0;
+}
+
 static int rocks_commit (kv_t *kv, const kv_batch_t *batch, bool sync, err_t *err)
 {
     rocks_t *self = (rocks_t *)kv;
@@ -91,10 +101,9 @@ static int rocks_commit (kv_t *kv, const kv_batch_t *batch, bool sync, err_t *er
         rocksdb_writebatch_clear (out);
     if (error)
         return kv_rocks_error (err, error, "cannot write the database");
-    if (sync && self->mark) {
-        rocksdb_write (self->db, self->write, self->mark, &error);
-        rocksdb_free (error); /* the commit is durable in any case; what is wrong shows in the next one */
-    }
+    err_t why;
+    if (sync && self->mark)
+        put_mark (self, self->write, &why); /* the commit is durable; what is wrong shows in the next one */
     return 0;
 }
 
@@ -189,8 +198,7 @@ static void rocks_destroy (kv_t *kv)
     rocksdb_writeoptions_destroy (self->write);
     rocksdb_writeoptions_destroy (self->write_sync);
     rocksdb_writebatch_destroy (self->batch);
-    if (self->mark)
-        rocksdb_writebatch_destroy (self->mark);
+    wal_mark_destroy (&self->mark);
     free (self);
 }
 
@@ -324,14 +332,11 @@ static void open_read_only (rocks_t *self, const rocksdb_options_t *db, const ch
         self->handles[place[i]] = handles[i];
 }
 
-static rocksdb_writebatch_t *make_mark (const char *path)
+/*  The new log begins with a mark: its sequence shows whether the manifest still says all that came before. */
+static int begin_log (rocks_t *self, const char *path, err_t *err)
 {
-    char mark[WAL_MARK_SIZE];
-    if (!wal_mark (path, mark))
-        return NULL;
-    rocksdb_writebatch_t *batch = rocksdb_writebatch_create ();
-    rocksdb_writebatch_put_log_data (batch, mark, sizeof mark);
-    return batch;
+    self->mark = wal_mark_new (path, err);
+    return self->mark ? put_mark (self, self->write_sync, err) : -1;
 }
 
 kv_t *kv_rocks_open (const kv_rocks_config_t *config, err_t *err)
@@ -378,6 +383,10 @@ kv_t *kv_rocks_open (const kv_rocks_config_t *config, err_t *err)
         kv_destroy (&kv);
         return NULL;
     }
-    self->mark = may_write ? make_mark (config->path) : NULL;
+    if (may_write && begin_log (self, config->path, err) == -1) {
+        kv_t *kv = &self->kv;
+        kv_destroy (&kv);
+        return NULL;
+    }
     return &self->kv;
 }

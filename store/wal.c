@@ -1,76 +1,45 @@
-/*  The format is RocksDB's (db/log_format.h): blocks of 32 KiB; in them records of u32 masked checksum, u16 size, u8
- *  type, payload; a batch is one full record, or a first, middles and a last. Fewer than 7 bytes at the end of a block
- *  are filling. A batch begins with u64 sequence and u32 count, then its entries; log data has the tag 3.
+/*  A batch begins with u64 sequence of its first change and u32 count of its changes, then they follow; log data has
+ * the tag 3.
  */
 #include "store/wal.h"
 #include "base/log.h"
-#include "store/crc32c.h"
+#include "store/manifest.h"
+#include "store/rocks_log.h"
+#include "store/wal_mark.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define BLOCK       32768u
-#define HEADER      7u
+#define BLOCK       ROCKS_LOG_BLOCK
+#define HEADER      ROCKS_LOG_HEADER
 #define BATCH_HEAD  12u
 #define LOG_DATA    3
-#define MARK_WORD   "synced    "
 #define MARK_RECORD (HEADER + BATCH_HEAD + 2 + WAL_MARK_SIZE)
-
-enum { FULL = 1, FIRST, MIDDLE, LAST };
 
 typedef struct {
     uint64_t number; /* in the order of writing */
     int fd;
     uint64_t size;
     uint64_t good; /* up to here there are whole records */
+    bool has_batch;
+    uint64_t first_sequence; /* of the first batch */
 } wal_t;
 
 typedef struct {
     const char *dir;
     wal_t *logs;
     size_t count, room;
-    char mark[WAL_MARK_SIZE];
+    char mark[WAL_MARK_PREFIX];
+    uint64_t manifest, manifest_size; /* its number; how long marks say that it was synced */
     char block[BLOCK];
 } check_t;
-
-bool wal_mark (const char *dir, char mark[WAL_MARK_SIZE])
-{
-    char path[4096], *identity = mark + sizeof MARK_WORD - 1;
-    memset (mark, ' ', WAL_MARK_SIZE);
-    memcpy (mark, MARK_WORD, sizeof MARK_WORD - 1);
-    snprintf (path, sizeof path, "%s/IDENTITY", dir);
-    int fd = open (path, O_RDONLY | O_CLOEXEC);
-    ssize_t size = fd == -1 ? -1 : read (fd, identity, WAL_MARK_SIZE - (sizeof MARK_WORD - 1));
-    if (fd != -1)
-        close (fd);
-    return size > 0;
-}
-
-static uint32_t le (const char *at, size_t width)
-{
-    uint32_t value = 0;
-    for (size_t i = width; i-- > 0;)
-        value = value << 8 | (unsigned char)at[i];
-    return value;
-}
-
-/*  The size of the payload of the whole record at `at`, or -1. */
-static int record_at (const char *block, size_t size, size_t at)
-{
-    if (size - at < HEADER)
-        return -1;
-    uint32_t payload = le (block + at + 4, 2), type = (unsigned char)block[at + 6];
-    if (type < FULL || type > LAST || payload > size - at - HEADER)
-        return -1;
-    uint32_t masked = le (block + at, 4) - 0xa282ead8u, crc = masked >> 17 | masked << 15;
-    return crc == crc32c (span (block + at + 6, 1 + payload)) ? (int)payload : -1;
-}
 
 static int read_block (check_t *self, const wal_t *log, uint64_t at, size_t *size, err_t *err)
 {
@@ -87,6 +56,19 @@ static int read_block (check_t *self, const wal_t *log, uint64_t at, size_t *siz
     return 0;
 }
 
+/*  Takes what a mark says of the manifest; other records say nothing. */
+static void read_mark (check_t *self, const char *payload, int size)
+{
+    const char *mark = payload + BATCH_HEAD + 2;
+    uint64_t manifest, synced;
+    if (size != (int)(MARK_RECORD - HEADER) || payload[BATCH_HEAD] != LOG_DATA ||
+        memcmp (mark, self->mark, WAL_MARK_PREFIX) != 0)
+        return;
+    wal_mark_read (mark, &manifest, &synced);
+    if (manifest == self->manifest && synced > self->manifest_size)
+        self->manifest_size = synced;
+}
+
 /*  Finds how far the log is good. */
 static int measure (check_t *self, wal_t *log, err_t *err)
 {
@@ -97,12 +79,17 @@ static int measure (check_t *self, wal_t *log, err_t *err)
             return -1;
         size_t at = 0;
         while (at < size && BLOCK - at >= HEADER) {
-            int payload = record_at (self->block, size, at);
+            int payload = rocks_log_record (self->block, size, at);
             int type = payload < 0 ? 0 : self->block[at + 6];
-            if (payload < 0 || inside != (type == MIDDLE || type == LAST))
+            if (start == 0 && at == 0 && payload >= (int)BATCH_HEAD) {
+                log->has_batch = true;
+                log->first_sequence = rocks_log_number (self->block + HEADER, 8);
+            }
+            if (payload < 0 || inside != (type == ROCKS_LOG_MIDDLE || type == ROCKS_LOG_LAST))
                 return 0;
+            read_mark (self, self->block + at + HEADER, payload);
             at += HEADER + (size_t)payload;
-            inside = type == FIRST || type == MIDDLE;
+            inside = type == ROCKS_LOG_FIRST || type == ROCKS_LOG_MIDDLE;
             if (!inside)
                 log->good = start + at;
         }
@@ -122,10 +109,10 @@ static int find_mark (check_t *self, const wal_t *log, uint64_t from, err_t *err
         if (read_block (self, log, start, &size, err) == -1)
             return -1;
         const char *found;
-        while (at < size && (found = memmem (self->block + at, size - at, self->mark, WAL_MARK_SIZE))) {
+        while (at < size && (found = memmem (self->block + at, size - at, self->mark, WAL_MARK_PREFIX))) {
             size_t mark_at = (size_t)(found - self->block), head = MARK_RECORD - WAL_MARK_SIZE;
-            if (mark_at >= head && found[-2] == LOG_DATA && le (found - 6, 4) == 0 &&
-                record_at (self->block, size, mark_at - head) == (int)(MARK_RECORD - HEADER))
+            if (mark_at >= head && found[-2] == LOG_DATA && rocks_log_number (found - 6, 4) == 0 &&
+                rocks_log_record (self->block, size, mark_at - head) == (int)(MARK_RECORD - HEADER))
                 return 1;
             at = mark_at + 1;
         }
@@ -133,23 +120,37 @@ static int find_mark (check_t *self, const wal_t *log, uint64_t from, err_t *err
     return 0;
 }
 
+static int damaged (err_t *err, const char *path, uint64_t at, const char *why)
+{
+    return err_set (err, ERR_CORRUPT,
+                    "%s is damaged at byte %llu, %s: restore a backup, or keep what can be read with `myelin repair`",
+                    path, (unsigned long long)at, why);
+}
+
+static const char *log_path (const check_t *self, const wal_t *log, char path[PATH_MAX])
+{
+    snprintf (path, PATH_MAX, "%s/%06llu.log", self->dir, (unsigned long long)log->number);
+    return path;
+}
+
 /*  Everything from the end of what is good in log `first` on goes. */
 static int cut (check_t *self, size_t first, err_t *err)
 {
     unsigned long long dropped = 0;
+    char path[PATH_MAX];
     for (size_t i = first; i < self->count; i++) {
-        const wal_t *log = &self->logs[i];
+        wal_t *log = &self->logs[i];
         uint64_t keep = i == first ? log->good : 0;
         dropped += log->size - keep;
+        log->has_batch = log->has_batch && keep;
         if (ftruncate (log->fd, (off_t)keep) == -1 || fsync (log->fd) == -1)
-            return err_set_errno (err, ERR_IO, errno, "cannot cut the log %s/%06llu.log", self->dir,
-                                  (unsigned long long)log->number);
+            return err_set_errno (err, ERR_IO, errno, "cannot cut the log %s", log_path (self, log, path));
     }
     log_write (
         LOG_WARN, "wal.torn", NULL,
-        "the end of the log %s/%06llu.log was not synced when the machine stopped: %llu bytes of it are dropped; "
-        "nobody was promised them",
-        self->dir, (unsigned long long)self->logs[first].number, dropped);
+        "the end of the log %s was not synced when the machine stopped: %llu bytes of it are dropped; nobody was "
+        "promised them",
+        log_path (self, &self->logs[first], path), dropped);
     return 0;
 }
 
@@ -198,6 +199,7 @@ static int open_logs (check_t *self, DIR *dir, bool may_write, err_t *err)
 
 static int judge (check_t *self, bool may_cut, err_t *err)
 {
+    char path[PATH_MAX];
     for (size_t i = 0; i < self->count; i++) {
         if (measure (self, &self->logs[i], err) == -1)
             return -1;
@@ -207,15 +209,39 @@ static int judge (check_t *self, bool may_cut, err_t *err)
         for (size_t later = i; later < self->count && found == 0; later++)
             found = find_mark (self, &self->logs[later], later == i ? self->logs[i].good : 0, err);
         if (found == 1)
-            err_set (
-                err, ERR_CORRUPT,
-                "the log %s/%06llu.log is damaged at byte %llu, in what was synced: restore a backup, or keep what "
-                "can be read with `myelin repair`",
-                self->dir, (unsigned long long)self->logs[i].number, (unsigned long long)self->logs[i].good);
+            damaged (err, log_path (self, &self->logs[i], path), self->logs[i].good, "in what was synced");
         if (found)
             return -1;
         return may_cut ? cut (self, i, err) : 1;
     }
+    return 0;
+}
+
+/*  The manifest is written before what it names is relied on: a torn end was being written. Unless it was synced: a
+ * mark in the logs says so, or changes are missing between it and the first log. */
+static int judge_manifest (check_t *self, const char *name, bool may_cut, err_t *err)
+{
+    char path[PATH_MAX];
+    manifest_t manifest;
+    snprintf (path, sizeof path, "%s/%s", self->dir, name);
+    int found = manifest_read (path, &manifest, err);
+    if (found <= 0)
+        return found; /* RocksDB says that it is missing */
+    const wal_t *first = NULL;
+    for (size_t i = 0; i < self->count && !first; i++)
+        if (self->logs[i].has_batch)
+            first = &self->logs[i];
+    if (manifest.good < self->manifest_size)
+        return damaged (err, path, manifest.good, "in what was synced");
+    if (first && first->first_sequence > manifest.last_sequence + 1)
+        return damaged (err, path, manifest.good, "or a log is missing that it needs");
+    if (manifest.good == manifest.size || !may_cut)
+        return 0;
+    if (truncate (path, (off_t)manifest.good) == -1)
+        return err_set_errno (err, ERR_IO, errno, "cannot cut %s", path);
+    log_write (LOG_WARN, "manifest.torn", NULL,
+               "the end of %s was being written when the machine stopped: %llu bytes of it are dropped", path,
+               (unsigned long long)(manifest.size - manifest.good));
     return 0;
 }
 
@@ -228,9 +254,14 @@ int wal_check (const char *path, bool may_cut, err_t *err)
     if (!self)
         abort ();
     self->dir = path;
+    char manifest[WAL_MANIFEST_MAX];
+    bool has_manifest = wal_manifest_name (path, manifest, &self->manifest);
     int rc = open_logs (self, dir, may_cut, err);
-    if (rc == 0 && wal_mark (path, self->mark))
+    if (rc == 0 && wal_mark_prefix (path, self->mark)) {
         rc = judge (self, may_cut, err);
+        if (rc >= 0 && has_manifest && judge_manifest (self, manifest, may_cut, err) < 0)
+            rc = -1;
+    }
     for (size_t i = 0; i < self->count; i++)
         if (self->logs[i].fd != -1)
             close (self->logs[i].fd);

@@ -81,6 +81,8 @@ static void content_write (const char *dir, int life)
     provider_destroy (&self.asker);
 }
 
+static int lost_from = ALL; /* documents from here on may be missing, as a whole */
+
 static int revision_now (int number)
 {
     bool later = number + DOCUMENTS < ALL;
@@ -120,7 +122,9 @@ static bool check_chunks (look_t *self, int number, bool *damaged)
                              hits, &hits->total, &err);
     bool good = true;
     *damaged = false;
-    if (rc < 0 && err.code == ERR_NOT_FOUND)
+    if (rc < 0 && err.code == ERR_NOT_FOUND && number >= lost_from)
+        *damaged = true;
+    else if (rc < 0 && err.code == ERR_NOT_FOUND)
         good = revision == 0 || wrong (self, "document %d is missing", number);
     else if (rc < 0)
         good = *damaged = failed (self, &err, "chunks");
@@ -191,6 +195,7 @@ static verdict_t content_check (const char *dir, int lost, char why[WHY_SIZE])
     look_t self = { .why = why };
     err_t err = { 0 };
     fixture_start (&self.fixture, dir);
+    lost_from = ALL - lost;
     content_config_t config = { dir, self.fixture.vector_memory };
     self.fixture.content = content_open (&config, &err);
     if (self.fixture.content)

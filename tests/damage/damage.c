@@ -240,7 +240,8 @@ static void cut_trial (const prepared_t *all, size_t subject, uint64_t less, con
     const prepared_t *prepared = &all[subject];
     const file_t *log = NULL;
     for (size_t i = 0; i < prepared->file_count; i++)
-        if (prepared->files[i].kind == 0 && prepared->files[i].size && (!log || strcmp (prepared->files[i].path, log->path) > 0))
+        if (prepared->files[i].kind == 0 && prepared->files[i].size &&
+            (!log || strcmp (prepared->files[i].path, log->path) > 0))
             log = &prepared->files[i];
     if (!log || less > log->size)
         return;

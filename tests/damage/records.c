@@ -7,13 +7,14 @@
 #include <string.h>
 #include <unistd.h>
 
-#define COMMITS   12 /* of a life */
-#define PER_BATCH 8  /* records of a commit */
+#define COMMITS   12          /* of a life */
+#define PER_BATCH 8           /* records of a commit */
 #define MIX       2654435761u /* keys do not come in the order of their writing */
 #define MIX_BACK  244002641u
-#define ALL   (LIVES * COMMITS * PER_BATCH)
+#define ALL       (LIVES * COMMITS * PER_BATCH)
 
-/*  Record n is in family n % FAMILY_COUNT, was written in commit n / PER_BATCH and, for some, deleted in a later one. */
+/*  Record n is in family n % FAMILY_COUNT, was written in commit n / PER_BATCH and, for some, deleted in a later one.
+ */
 static unsigned family_of (uint32_t n)
 {
     return n % FAMILY_COUNT;
@@ -66,8 +67,8 @@ static void records_write (const char *dir, int life)
 }
 
 typedef struct {
-    bool there[ALL]; /* as iteration found it */
-    uint32_t damaged;    /* reads that failed */
+    bool there[ALL];  /* as iteration found it */
+    uint32_t damaged; /* reads that failed */
     char *why;
 } found_t;
 

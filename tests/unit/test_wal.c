@@ -252,6 +252,66 @@ static void a_database_without_its_current_file_is_not_a_new_one (void **state)
     assert_int_equal (err.code, ERR_CORRUPT);
 }
 
+/*  The manifest of the copy, and its size. */
+static off_t manifest_of (const copy_t *copy, char path[256])
+{
+    glob_t found;
+    char pattern[128];
+    struct stat about;
+    snprintf (pattern, sizeof pattern, "%s/MANIFEST-*", copy->db);
+    assert_int_equal (glob (pattern, 0, NULL, &found), 0);
+    assert_int_equal (found.gl_pathc, 1);
+    snprintf (path, 256, "%s", found.gl_pathv[0]);
+    globfree (&found);
+    assert_int_equal (stat (path, &about), 0);
+    return about.st_size;
+}
+
+static void a_manifest_without_what_was_synced_is_refused (void **state)
+{
+    char path[256];
+    for (off_t less = 1; less < 100; less += 9) {
+        copy_t copy = copy_of (*state);
+        err_t err = { 0 };
+        off_t size = manifest_of (&copy, path);
+        assert_int_equal (truncate (path, size - less), 0);
+        assert_int_equal (count_commits (&copy, &err), -1);
+        assert_int_equal (err.code, ERR_CORRUPT);
+        assert_non_null (strstr (err.message, "MANIFEST-"));
+    }
+}
+
+static void the_end_of_a_manifest_may_be_torn (void **state)
+{
+    char path[256], torn[300];
+    memset (torn, 0, sizeof torn);
+    for (int i = 0; i < 3; i++) {
+        copy_t copy = copy_of (*state);
+        err_t err = { 0 };
+        off_t size = manifest_of (&copy, path);
+        int fd = open (path, O_WRONLY);
+        memcpy (torn, "\1\2\3\4\100\0\1", (size_t)i * 4); /* zeros; half a header; one that does not fit */
+        assert_int_equal (pwrite (fd, torn, sizeof torn, size), sizeof torn);
+        close (fd);
+        assert_int_equal (count_commits (&copy, &err), SYNCED + UNSYNCED);
+    }
+}
+
+static void a_missing_log_is_missed (void **state)
+{
+    copy_t copy = copy_of (*state);
+    err_t err = { 0 };
+    kv_t *kv = open_store (copy.db, &err); /* a new log, which begins where the old one ended */
+    assert_non_null (kv);
+    kv_destroy (&kv);
+    assert_int_equal (run_shell ("cp %s/*.log %s.later", copy.db, copy.db), 0);
+    copy = copy_of (*state);
+    assert_int_equal (run_shell ("rm %s/*.log%s", copy.db, ""), 0);
+    assert_int_equal (run_shell ("mv %s.later %s/000099.log", copy.db, copy.db), 0);
+    assert_int_equal (count_commits (&copy, &err), -1);
+    assert_int_equal (err.code, ERR_CORRUPT);
+}
+
 static void there_need_not_be_a_database (void **state)
 {
     err_t err;
@@ -269,6 +329,9 @@ int main (void)
         cmocka_unit_test (a_log_may_end_at_any_byte),
         cmocka_unit_test (who_only_reads_passes_over_what_is_torn),
         cmocka_unit_test (a_database_without_its_current_file_is_not_a_new_one),
+        cmocka_unit_test (a_manifest_without_what_was_synced_is_refused),
+        cmocka_unit_test (the_end_of_a_manifest_may_be_torn),
+        cmocka_unit_test (a_missing_log_is_missed),
         cmocka_unit_test (there_need_not_be_a_database),
     };
     return cmocka_run_group_tests (tests, make, remove_all);
