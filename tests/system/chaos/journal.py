@@ -74,10 +74,11 @@ class Client:
         self.submitted = self.again = 0
         self.unsure = None   # (number, kind) of an offer that got no answer: it may have been taken
         self.may_fail = ()   # error codes with which a task may fail here
+        self.seconds = 60    # how long it asks again and again
         self.patience = (429, 503)  # answers after which it is worth another try
 
-    def ask(self, method, path, body=None, headers=None, seconds=60):
-        deadline = time.monotonic() + seconds
+    def ask(self, method, path, body=None, headers=None):
+        deadline = time.monotonic() + self.seconds
         while True:
             try:
                 answer = self.system.rest.call(method, path, body, headers)
@@ -85,7 +86,7 @@ class Client:
                     return answer
             except OSError as error:
                 answer = error
-            assert time.monotonic() < deadline, f"no answer for {seconds} s to {method} {path}: {answer!r}"
+            assert time.monotonic() < deadline, f"no answer for {self.seconds} s to {method} {path}: {answer!r}"
             time.sleep(0.01)
 
     def offer(self, kind):
@@ -108,15 +109,15 @@ class Client:
         self.documents[name] = number
         return task, None
 
-    def submit(self, kind, seconds=60):
+    def submit(self, kind):
         """Offers until it is taken."""
-        deadline = time.monotonic() + seconds
+        deadline = time.monotonic() + self.seconds
         while True:
             task, answer = self.offer(kind)
             if task:
                 return task
             assert not answer or answer.status in self.patience, answer
-            assert time.monotonic() < deadline, f"not taken for {seconds} s: {answer}"
+            assert time.monotonic() < deadline, f"not taken for {self.seconds} s: {answer}"
             time.sleep(0.01)
 
     def cancel(self, task):
@@ -147,10 +148,10 @@ class Client:
         self.journal.write("delete_document", document=name, status=answer.status)
         self.tasks = {task: of for task, of in self.tasks.items() if of != name}
 
-    def wait(self, task, seconds=60):
+    def wait(self, task):
         """The task when it has ended."""
         last = wait_for(lambda: (answer := self.ask("GET", f"{TASKS}{task}?wait=10")).status == 200
-                        and answer.json["status"] in FINAL and answer.json, seconds, f"task {task} ends")
+                        and answer.json["status"] in FINAL and answer.json, 2 * self.seconds, f"task {task} ends")
         self.journal.write("end", task=task, status=last["status"])
         self.ended.add(task)
         return last

@@ -41,7 +41,7 @@ def restart_with_pending():
             assert status["pending_tasks"] == status["total_tasks"] == PENDING, status
             assert len(system.rest.get(TASKS + "?limit=200").json["items"]) == 200
         print(f"    served again after {', '.join(f'{value:.2f}' for value in seconds)} s")
-        assert min(seconds) < RESTART_SECONDS, seconds
+        assert seconds[0] < RESTART_SECONDS, f"the first, which reads the log again, took {seconds[0]:.2f} s"
 
 
 def main():

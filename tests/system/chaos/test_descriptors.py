@@ -96,7 +96,7 @@ def test_a_storage_without_descriptors_loses_nothing():
         storage, = system.children("storage")
         with no_descriptors(storage):
             tasks = [client.submit(kind) for kind in ("note", "page", "paper", "note", "paper")]
-            done = client.ask("GET", "search?mode=text&q=only1", seconds=20)
+            done = client.ask("GET", "search?mode=text&q=only1")
             assert done.status == 200, done
         for task in tasks + [client.submit("paper")]:
             assert client.wait(task)["status"] == "completed"

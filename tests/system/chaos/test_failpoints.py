@@ -6,6 +6,7 @@ import pathlib
 import re
 import signal
 import struct
+import subprocess
 import tempfile
 import time
 
@@ -19,7 +20,7 @@ CAN_FAIL = [name for name, can_fail in POINTS if can_fail == "true"]
 HITS = int(os.environ.get("MYELIN_CHAOS_HITS", 20))  # at each of them
 # One in so many times: what is passed all the time shall let some work through in between.
 RARE, OFTEN = 3, 30
-CHANCE = {"broker.unlink": 1, "broker": OFTEN, "worker": 15, "storage.reply": 10, "storage": RARE, "blob": RARE,
+CHANCE = {"broker.unlink": 2, "broker": OFTEN, "worker": 15, "storage.reply": 10, "storage": RARE, "blob": RARE,
           "gateway": OFTEN}
 
 
@@ -74,6 +75,7 @@ def rain(action, names, most, seed, seconds=20 * HITS):
         began = time.monotonic()
         with journalled(seed, env={"MYELIN_FAILPOINTS": plan(names, action, most),
                                    "MYELIN_FAILPOINTS_COUNTS": str(counts.path)}, restart_pause=0) as (_, client, __):
+            client.seconds = max(60, 10 * most)  # where a start passes, many starts may end
             client.patience += (500, 504)  # what could not be written is told as `io`, and is worth another try
             work(client, counts, names, most, seconds)
             print(f"    {sum(counts.done().values())} times {action} at {len(names)} failpoints "
@@ -120,6 +122,8 @@ def test_release_programs_have_no_failpoints():
         raise Skip("these are not release programs")
     assert len(NAMES) > 25
     for program in PROGRAMS:
+        symbols = subprocess.run(["nm", str(BIN / program)], capture_output=True, text=True, check=True).stdout
+        assert "main" in symbols and "failpoint" not in symbols, program
         content = (BIN / program).read_bytes()
         assert b"MYELIN_FAILPOINTS" not in content, program
         assert not [name for name in NAMES if name.encode() + b"\0" in content], program

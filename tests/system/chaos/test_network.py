@@ -49,11 +49,12 @@ class Network:
         self.passed = self.lost = 0
         self.dice, self.stopping = random.Random(1), threading.Event()
         self.name = f"myl{number}"
+        # The namespace lives as long as this process.
+        self.holder = subprocess.Popen(["unshare", "--net", "sleep", "3600"], stderr=subprocess.DEVNULL)
         try:
-            self.holder = subprocess.Popen(["unshare", "--net", "sleep", "3600"])  # the namespace lives as long as it
             self.near = open_tun(self.name)
             wait_for(lambda: os.readlink(f"/proc/{self.holder.pid}/ns/net") != os.readlink("/proc/self/ns/net")
-                     or self.holder.poll(), 5, "the namespace is there")
+                     or self.holder.poll() is not None, 5, "the namespace is there")
             self.far = self.open_there()
             ip("address", "add", self.here, "peer", self.there, "dev", self.name)
             ip("link", "set", self.name, "up")
