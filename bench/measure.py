@@ -1,8 +1,10 @@
 """The measurements. Each returns what is to be kept; "plot" in it is a function that draws."""
 import contextlib
+import http.client
 import os
 import signal
 import time
+import urllib.parse
 
 import zmq
 import json
@@ -158,6 +160,64 @@ def scale():
         axes.set(xlabel="workers per stage", ylabel="documents/s, against one worker", ylim=0,
                  title="Workers per stage")
         axes.set_xticks([p["workers"] for p in points])
+        axes.legend(frameon=False)
+    return {"points": points, "plot": plot}
+
+
+# Much to parse and next to nothing to store: a page takes extract some 50 ms.
+PAGE = "<html><body>" + "<div><span><b><i></i></b></span></div>" * 30000 + "<p>Page {0} of {1}.</p></body></html>"
+
+
+def hard_pages(up, name, count):
+    """Pages a second, from the first submit until all have ended."""
+    where = urllib.parse.urlsplit(up.address["http"])
+    connection = http.client.HTTPConnection(where.hostname, where.port)
+    ended = "completed_tasks", "failed_tasks", "cancelled_tasks"
+    path = "/api/v1/document-processing/queue/status/"
+    before = sum(ask(up, path)[key] for key in ended)
+    start = time.monotonic()
+    for i in range(count):
+        connection.request("POST", "/api/v1/documents/", PAGE.format(i, name).encode(), {"X-Filename": f"{i}.html"})
+        answer = connection.getresponse()
+        answer.read()
+        if answer.status != 201:
+            raise RuntimeError(f"a submit was answered {answer.status}")
+    while sum((ask(up, path) or {}).get(key, 0) for key in ended) < before + count:
+        time.sleep(0.01)
+    connection.close()
+    return count / (time.monotonic() - start)
+
+
+def workers():
+    """In turns, so that what the machine does meanwhile hits all alike. A system that scales is warm when it is measured:
+    once it has seen the kind of load, and once the other kind before."""
+    texts, kind = need_texts(), KINDS["notes"]
+    pages = 60 if QUICK else 300
+    choices = {"1, 1, 1": (1, 1, 1), "2, 1, 2": (2, 1, 2), "4, 2, 4": (4, 2, 4), "1-4, 1-2, 1-4": ("1-4", "1-2", "1-4")}
+    runs = {name: {"notes": [], "pages": [], "pss": [], "least": []} for name in choices}
+    for number in range(RUNS):
+        for name, counts in choices.items():
+            with System(dict(zip(("extract", "chunk", "embed"), counts))) as up:
+                up.load("pipeline", texts=texts, name="warm-up", least="2K", most="8K", total="512K")
+                runs[name]["least"].append(sum(system.memory(pid)["pss"] for pid in up.processes()))
+                hard_pages(up, "warm-up", pages)
+                runs[name]["notes"].append(up.load("pipeline", texts=texts, name=f"run-{number}",
+                                                   **kind)["documents_per_second"])
+                runs[name]["pages"].append(hard_pages(up, "run", pages))
+                runs[name]["pss"].append(sum(system.memory(pid)["pss"] for pid in up.processes()))
+    points = [{"workers": name, **{key: report.median(values) for key, values in found.items()}, "runs": found}
+              for name, found in runs.items()]
+    report.table(["extract, chunk, embed", "notes/s", "hard pages/s", "PSS before MB", "after MB", "notes of runs"],
+                 [[p["workers"], f"{p['notes']:,.0f}", f"{p['pages']:,.1f}", f"{p['least']:.0f}", f"{p['pss']:.0f}",
+                   " ".join(f"{run:,.0f}" for run in p["runs"]["notes"])] for p in points])
+
+    def plot(axes):
+        places = range(len(points))
+        for shift, key in ((-0.2, "notes"), (0.2, "pages")):
+            axes.bar([at + shift for at in places], [p[key] / points[0][key] for p in points], 0.4, label=key)
+        axes.set_xticks(list(places), [p["workers"] for p in points])
+        axes.set(xlabel="workers: extract, chunk, embed", ylabel="documents/s, against one of each",
+                 title="Fixed numbers of workers and ranges")
         axes.legend(frameon=False)
     return {"points": points, "plot": plot}
 

@@ -13,6 +13,7 @@ MEASUREMENTS = {
     "submit": (measure.submit, "durable submits of 1 KiB notes, by clients and outstanding requests"),
     "pipeline": (measure.pipeline, "documents from submit to searchable, against the same work in one process"),
     "scale": (measure.scale, "the same with 1 to N workers per stage"),
+    "workers": (measure.workers, "fixed numbers of workers against ranges, on notes and on pages that are hard to parse"),
     "latency": (measure.latency, "one note on an idle system, from its submit until a search finds it"),
     "idle": (measure.idle, "CPU and memory of all processes while nothing happens"),
     "pending": (measure.pending, "a million pending tasks: the broker's memory, and how long a restart takes"),

@@ -31,8 +31,7 @@ void gateway_saw_event (void *owner, const feed_event_t *event)
 
 void gateway_count (gateway_t *self, transport_t transport, int status)
 {
-    int class = status / 100;
-    self->answered[transport][class < STATUS_CLASSES ? class : 0]++;
+    self->answered[transport][status <= STATUS_MOST ? status : 0]++;
 }
 
 static int check_data_dir (const char *path, err_t *err)

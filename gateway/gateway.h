@@ -29,7 +29,7 @@ typedef enum {
 #undef TRANSPORT_ENUM
         TRANSPORT_COUNT
 } transport_t;
-#define STATUS_CLASSES 6 /* by the first digit of the status */
+#define STATUS_MOST 599
 
 struct gateway {
     gateway_config_t config;
@@ -43,7 +43,7 @@ struct gateway {
     http_t *http;
     zmq_front_t *front;
     uint64_t began_ms;
-    uint64_t answered[TRANSPORT_COUNT][STATUS_CLASSES]; /* requests, for the metrics */
+    uint64_t answered[TRANSPORT_COUNT][STATUS_MOST + 1]; /* requests by status, for the metrics */
     uint64_t upload_bytes;                              /* of documents on their way in, in memory (upload.h) */
     bool draining;
     uint64_t drain_ms; /* since then */

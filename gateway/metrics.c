@@ -118,11 +118,12 @@ static void add_own (const gateway_t *self, str_t *out)
     add_line (out, "myelin_gateway_info", "version", MYELIN_VERSION, 1);
     add_head (out, "myelin_gateway_uptime_seconds", "gauge", "Since the gateway started");
     add_line (out, "myelin_gateway_uptime_seconds", NULL, NULL, (double)(clock_mono_ms () - self->began_ms) / 1000);
-    add_head (out, "myelin_gateway_requests_total", "counter", "Requests that were answered, by way and status");
+    add_head (out, "myelin_gateway_requests_total", "counter", "Requests that were answered, by way and HTTP status");
     for (int way = 0; way < TRANSPORT_COUNT; way++)
-        for (int class = 1; class < STATUS_CLASSES; class ++)
-            str_format (out, "myelin_gateway_requests_total{transport=\"%s\",status=\"%dxx\"} %llu\n", transports[way],
-                        class, (unsigned long long)self->answered[way][class]);
+        for (int status = 1; status <= STATUS_MOST; status++)
+            if (self->answered[way][status])
+                str_format (out, "myelin_gateway_requests_total{transport=\"%s\",code=\"%d\"} %llu\n", transports[way],
+                            status, (unsigned long long)self->answered[way][status]);
     add_head (out, "myelin_gateway_requests_in_hand", "gauge", "Requests that are not answered yet");
     add_line (out, "myelin_gateway_requests_in_hand", "transport", transports[TRANSPORT_HTTP],
               (double)http_in_hand (self->http));

@@ -35,14 +35,18 @@ def test_metrics_count_what_happens():
         assert value(after, "myelin_memory_bytes") == 0
         assert value(after, "myelin_memory_budget_bytes") == 128 << 20
         assert value(after, "myelin_disk_free_bytes") > value(after, "myelin_disk_reserve_bytes") == 64 << 20
-        key = {"transport": "http", "status": "2xx"}
-        assert value(after, "myelin_gateway_requests_total", **key) > value(before, "myelin_gateway_requests_total", **key)
+        answered = {code: value(after, "myelin_gateway_requests_total", transport="http", code=code) for code in (200, 201)}
+        assert answered[201] == 21 and answered[200] > 21, answered
         assert system.rest.get("/metrics/").status == 200 and system.rest.get("/metrics?x=1").status == 400
+        assert value(scrape(system.rest), "myelin_gateway_requests_total", transport="http", code=400) == 1
 
 
 def test_metrics_are_the_same_over_zeromq_and_grow_with_nobody():
     """No name of a user, a document or a task is in it: it has as many lines after much work as before any."""
     with running() as system:
+        system.rest.wait(system.rest.submit("first.txt", b"Each status that there is, once.")["task"]["id"])
+        assert system.rest.get("documents/none").status == 404
+        system.req.call("GET", "/metrics")
         first = scrape(system.rest)
         for i in range(30):
             system.rest.wait(system.rest.submit(f"name-{i}.txt", f"text {i}".encode())["task"]["id"])
@@ -84,6 +88,6 @@ def test_a_scrape_succeeds_while_broker_and_storage_are_away():
 
 def test_every_metric_is_documented():
     with running() as system:
-        names = set(scrape(system.rest))
+        names = set(parse(system.rest.get("/metrics").raw.decode())[1])
     documented = set(re.findall(r"`(myelin_[a-z_]+)", pathlib.Path(TREE / "docs/operations.md").read_text()))
     assert names == documented, names ^ documented
