@@ -60,6 +60,8 @@ struct kv_iter {
 
 void kv_put (kv_t *self, unsigned family, span_t key, span_t value); /* copies both */
 void kv_delete (kv_t *self, unsigned family, span_t key);
+/*  Deletes every key that starts with `prefix`, committed or pending, one by one: for what is few. */
+void kv_delete_prefix (kv_t *self, unsigned family, span_t prefix);
 
 /*  1 and the value in *value (replacing what was there), 0 when there is none, -1 on an error. */
 int kv_get (kv_t *self, unsigned family, span_t key, str_t *value, err_t *err);

@@ -335,10 +335,12 @@ void core_destroy (core_t **self_p)
     core_questions_done (&self->questions, self->questions.count);
     core_questions_done (&self->retries, self->retries.count);
     core_questions_done (&self->replays, self->replays.count);
+    core_questions_done (&self->removals, self->removals.count);
     free (self->fresh);
     free (self->questions.items);
     free (self->retries.items);
     free (self->replays.items);
+    free (self->removals.items);
     str_free (&self->expired_to);
     str_free (&self->key);
     str_free (&self->value);
@@ -389,16 +391,27 @@ void core_question (core_t *self, question_list_t *list, const frames_t *in)
         buf_ref (in->payload[i]);
 }
 
-void core_questions_done (question_list_t *list, size_t count)
+/*  Takes out those from `at` on. */
+static void drop_questions (question_list_t *list, size_t at, size_t count)
 {
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = at; i < at + count; i++) {
         frames_clear (&list->items[i].in);
         str_free (&list->items[i].from);
         str_free (&list->items[i].text);
     }
     list->count -= count;
-    if (list->count)
-        memmove (list->items, list->items + count, list->count * sizeof *list->items);
+    if (list->count > at)
+        memmove (list->items + at, list->items + at + count, (list->count - at) * sizeof *list->items);
+}
+
+void core_questions_done (question_list_t *list, size_t count)
+{
+    drop_questions (list, 0, count);
+}
+
+void core_question_done (question_list_t *list, size_t at)
+{
+    drop_questions (list, at, 1);
 }
 
 /*  Bounded: a flood of long lists must not hold up the jobs of a turn. */
@@ -492,8 +505,9 @@ uint64_t core_dispatch (core_t *self)
 {
     due (self);
     quarantine_retry_some (self);
+    requests_remove_some (self);
     dispatch_all (self);
-    if (self->questions.count || self->retries.count || self->replays.count)
+    if (self->removals_met || self->questions.count || self->retries.count || self->replays.count)
         return self->now; /* the turn after this one goes on with them */
     const ready_node_t *node = ready_first (&self->backoff);
     uint64_t next = self->check_at < self->rate_at ? self->check_at : self->rate_at;
@@ -513,6 +527,8 @@ int core_commit (core_t *self, err_t *err)
     if (kv_commit (self->kv, sync, err) == -1)
         return -1;
     self->fresh_count = 0;
+    self->removals_due = self->removals_due || self->removals_met;
+    self->removals_met = false;
     answer_questions (self);
     events_replay_some (self);
     return 0;

@@ -5,6 +5,8 @@
 
 #include <stdlib.h>
 
+#define REMOVALS_MAX 1000u /* deletions that wait for the end of their task */
+
 static void location_of (str_t *out, uuid_t task)
 {
     char text[UUID_TEXT];
@@ -96,6 +98,48 @@ static void on_task_update (core_t *self, const asker_t *asker, const frames_t *
         ask_answer (self, asker, 200, SPAN_EMPTY, &body);
 }
 
+/*  Storage may have committed already, so it is too late to cancel: the deletion waits for the end, which is near. If
+ *  the broker ends before that, nobody was promised anything. */
+static void wait_for_end (core_t *self, const asker_t *asker, const frames_t *in, task_t *task)
+{
+    err_t err;
+    if (self->removals.count < REMOVALS_MAX) {
+        task->removing = true;
+        core_question (self, &self->removals, in);
+        return;
+    }
+    err_set (&err, ERR_CONFLICT, "the task is being committed and ends in a moment; then it can be removed");
+    ask_refuse (self, asker, &err);
+}
+
+/*  What came to wait before the task's end, and what has come since: it may be processed again already. */
+void requests_remove_some (core_t *self)
+{
+    if (!self->removals_due)
+        return;
+    self->removals_due = false;
+    for (size_t i = 0; i < self->removals.count;) {
+        const question_t *question = &self->removals.items[i];
+        asker_t asker = ask_of (self, &question->in);
+        uuid_t id = question->in.msg.task_delete.task;
+        task_t *task = task_find (self, asker.user, id);
+        record_task_t record;
+        str_t bytes = STR_INIT;
+        if (task && task->committing) {
+            task->removing = true;
+            i++;
+            continue;
+        }
+        if (task)
+            task_cancel (self, task, true);
+        else if (ask_task (self, asker.user, id, &record, &bytes, NULL) == 0)
+            task_remove_ended (self, asker.user, id, &record);
+        ask_answer (self, &asker, 204, SPAN_EMPTY, NULL); /* whoever removed it: it is gone */
+        core_question_done (&self->removals, i);
+        str_free (&bytes);
+    }
+}
+
 static void on_task_delete (core_t *self, const asker_t *asker, const frames_t *in)
 {
     uuid_t id = in->msg.task_delete.task;
@@ -104,8 +148,7 @@ static void on_task_delete (core_t *self, const asker_t *asker, const frames_t *
     err_t err;
     task_t *task = task_find (self, asker->user, id);
     if (task && task->committing) {
-        err_set (&err, ERR_CONFLICT, "the task is being committed and ends in a moment; then it can be removed");
-        ask_refuse (self, asker, &err);
+        wait_for_end (self, asker, in, task);
         return;
     }
     if (task)

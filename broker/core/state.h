@@ -130,6 +130,7 @@ struct task {
     uint8_t status, priority, progress, stage, last_event;
     bool front;
     bool watched;    /* somebody has subscribed to it alone */
+    bool removing;   /* its deletion waits for its end (core.removals) */
     bool committing; /* storage was told to commit, now or before a crash, and may have done it: no cancelling */
 };
 
@@ -221,6 +222,9 @@ struct core {
     question_list_t questions; /* lists, answered after the commit */
     question_list_t retries;   /* of the quarantine */
     question_list_t replays;   /* new subscribers, who are shown what lives */
+    question_list_t removals;  /* deletions of tasks that are just being committed */
+    bool removals_met;         /* one of those tasks ended in this turn … */
+    bool removals_due;         /* … in one before it: its end is in the database */
     uint64_t random;
     uint64_t expire_at;
     str_t expired_to; /* key of the idempotency family where the next walk goes on */
@@ -242,6 +246,7 @@ void core_unlink (core_t *self, span_t path);
 void core_keep_file (core_t *self, span_t path);
 void core_question (core_t *self, question_list_t *list, const frames_t *in); /* appends; references what is in it */
 void core_questions_done (question_list_t *list, size_t count);               /* removes the oldest */
+void core_question_done (question_list_t *list, size_t at);                   /* removes one */
 
 /*  tasks.c: the lives of tasks */
 task_t *task_find (core_t *self, const user_t *user, uuid_t id);
@@ -374,6 +379,7 @@ void metrics_json (const core_t *self, str_t *out);
 
 /*  requests.c, asking.c, quarantine.c, listing.c: what gateways ask */
 int requests_input (core_t *self, const frames_t *in, err_t *err);
+void requests_remove_some (core_t *self);  /* deletions whose tasks have ended meanwhile */
 bool ask_expire (core_t *self);            /* removes old first answers; false: there is more to look at */
 void quarantine_retry_some (core_t *self); /* goes on with what replays the quarantine */
 bool list_has (span_t list, span_t word);  /* in a comma-separated list */

@@ -345,6 +345,7 @@ static void task_end (core_t *self, task_t *task, task_event_t event, span_t cod
     if ((run ? run->touched_storage : task->started_at != 0) && task->status != TASK_COMPLETED && !BUG (REMAINS))
         purge_create (self, task->user, task->document, task->revision);
     self->sync = true;
+    self->removals_met = self->removals_met || task->removing;
     str_free (&bytes);
     task_leave (self, task);
 }
@@ -378,18 +379,8 @@ void task_remove_ended (core_t *self, user_t *user, uuid_t id, const record_task
     kv_delete (self->kv, FAMILY_DOCUMENT_TASKS, str_span (&self->key));
     record_key (&self->key, user->name, id);
     kv_delete (self->kv, FAMILY_TASKS, str_span (&self->key));
-    /* Histories are short; their keys follow each other. */
-    str_t prefix = STR_INIT;
-    record_key (&prefix, user->name, id);
-    kv_iter_t *iter = kv_iterate (self->kv, FAMILY_HISTORY);
-    for (iter->ops->seek (iter, str_span (&prefix)); iter->ops->valid (iter); iter->ops->step (iter, true)) {
-        span_t key = iter->ops->key (iter);
-        if (key.size < prefix.size || memcmp (key.data, prefix.data, prefix.size) != 0)
-            break;
-        kv_delete (self->kv, FAMILY_HISTORY, key);
-    }
-    kv_iter_destroy (&iter);
-    str_free (&prefix);
+    record_key (&self->key, user->name, id);
+    kv_delete_prefix (self->kv, FAMILY_HISTORY, str_span (&self->key)); /* lines of this very turn, too */
     self->sync = true;
 }
 

@@ -15,6 +15,24 @@ void check_result (const task_t *task, span_t body)
                 SPAN_ARG (body));
 }
 
+/*  Every line of a history is of a task that is there. */
+static void check_histories (void)
+{
+    kv_iter_t *iter = kv_iterate (sim.kv, FAMILY_HISTORY);
+    str_t key = STR_INIT, value = STR_INIT;
+    for (iter->ops->seek (iter, SPAN_EMPTY); iter->ops->valid (iter); iter->ops->step (iter, true)) {
+        span_t user, rest;
+        if (record_key_parse (iter->ops->key (iter), &user, &rest) == -1)
+            broken ("a key of the history family cannot be read");
+        record_key (&key, user, record_key_id (rest));
+        if (kv_get (sim.kv, FAMILY_TASKS, str_span (&key), &value, NULL) != 1)
+            broken ("task %s is gone, and has a history", name_of (record_key_id (rest)));
+    }
+    kv_iter_destroy (&iter);
+    str_free (&key);
+    str_free (&value);
+}
+
 /*  Counters that are kept, against what there is. */
 void check_books (span_t queue)
 {
@@ -35,6 +53,7 @@ void check_books (span_t queue)
         broken ("%zu tasks have records, %zu have ended", kv_memory_count (sim.kv, FAMILY_TASKS),
                 kv_memory_count (sim.kv, FAMILY_ENDED));
     limits_check_counters ();
+    check_histories ();
     if (kv_memory_count (sim.kv, FAMILY_BLOBS) != kv_memory_count (sim.kv, FAMILY_DOCUMENTS) ||
         kv_memory_count (sim.kv, FAMILY_HASHES) != kv_memory_count (sim.kv, FAMILY_DOCUMENTS))
         broken ("%zu documents, %zu contents, %zu hashes", kv_memory_count (sim.kv, FAMILY_DOCUMENTS),

@@ -193,6 +193,8 @@ void clients_hear_answer (const out_t *out)
             sim.busy = 1;
         break;
     case ASK_CANCEL:
+        if (task && status == 200 && !sim.calm && dice_one_in (&sim.dice, 4))
+            clients_meddle_with (task->id); /* while the workers hear of it */
         if (task && status == 200) {
             seen (task, body);
             if (task->final != CANCELLED && task->final != UNKNOWN && !task->replaying)
@@ -337,6 +339,22 @@ void clients_ask (ask_t kind, const task_t *task)
     send_question (&msg, asked, NULL);
 }
 
+/*  Any of those that change a task: cancel, delete it or its document, process, priority. */
+static ask_t any_meddling (void)
+{
+    return (ask_t)(ASK_CANCEL + dice_below (&sim.dice, ASK_PRIORITY + 1 - ASK_CANCEL));
+}
+
+void clients_meddle_with (uuid_t id)
+{
+    const task_t *task = task_of (id);
+    if (!task)
+        return;
+    clients_ask (any_meddling (), task);
+    if (dice_one_in (&sim.dice, 4)) /* somebody else has the same idea, or another */
+        clients_ask (any_meddling (), task);
+}
+
 void clients_meddle (ask_t kind)
 {
     if (!sim.task_count)
@@ -346,4 +364,6 @@ void clients_meddle (ask_t kind)
          i++) /* rather one that lives: there are fewer of them */
         task = &sim.tasks[dice_below (&sim.dice, (uint32_t)sim.task_count)];
     clients_ask (kind, task);
+    if (kind != ASK_GET && sim.meddlesome && dice_one_in (&sim.dice, 4))
+        clients_ask (any_meddling (), task);
 }

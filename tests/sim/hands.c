@@ -347,6 +347,43 @@ bool hands_hear (hands_t *self, const out_t *out)
     return good;
 }
 
+/*  The task of an attempt that the worker has, had, or is about to have. */
+static bool task_of_attempt (const hand_t *hand, uint64_t number, uuid_t *task)
+{
+    for (size_t i = 0; i < hand->held_count; i++)
+        if (hand->held[i].job.number == number) {
+            *task = hand->held[i].job.task;
+            return true;
+        }
+    for (size_t i = 0; i < hand->kept_count; i++)
+        if (hand->kept[i].letter.msg.result.number == number) {
+            *task = hand->kept[i].letter.msg.result.task;
+            return true;
+        }
+    for (size_t i = 0; i < hand->inbox_count; i++)
+        if (hand->inbox[i].msg.kind == WIRE_KIND_JOB && hand->inbox[i].msg.job.number == number) {
+            *task = hand->inbox[i].msg.job.task;
+            return true;
+        }
+    return false;
+}
+
+void hands_look (const hands_t *self, hands_look_fn *fn, void *arg)
+{
+    for (size_t h = 0; h < self->count; h++) {
+        const hand_t *hand = self->hands[h];
+        for (size_t i = 0; i < hand->inbox_count; i++) {
+            const wire_msg_t *msg = &hand->inbox[i].msg;
+            wire_job_t job = { 0 };
+            if (msg->kind == WIRE_KIND_JOB)
+                fn (arg, msg->kind, &msg->job);
+            else if ((msg->kind == WIRE_KIND_ACK && task_of_attempt (hand, msg->ack.number, &job.task)) ||
+                     (msg->kind == WIRE_KIND_CANCEL && task_of_attempt (hand, msg->cancel.number, &job.task)))
+                fn (arg, msg->kind, &job);
+        }
+    }
+}
+
 static void drop_kept (hand_t *hand, size_t at)
 {
     frames_clear (&hand->kept[at].letter);

@@ -41,6 +41,11 @@ void hands_kill_one (hands_t *self, uuid_t id, uint64_t now);
 /*  The broker died: it knows nobody, and what it had not read may be lost. */
 void hands_broker_died (hands_t *self);
 
+/*  Shows what is on the way to workers and has to do with a job: JOB, and the job of an ACK or a CANCEL (of which the
+ *  task alone is known). */
+typedef void hands_look_fn (void *arg, wire_kind_t kind, const wire_job_t *job);
+void hands_look (const hands_t *self, hands_look_fn *fn, void *arg);
+
 /*  Passing faults happen (a parser crashes, a disk is full) as long as this is on. */
 void hands_faults (hands_t *self, bool on);
 

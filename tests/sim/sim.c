@@ -13,7 +13,10 @@
 #include "base/options.h"
 #include "broker/core/bugs.h"
 #include "tests/sim/attempts.h"
+#include "tests/sim/meetings.h"
 #include "tests/sim/waits.h"
+
+#define MEETINGS_STEPS 1000000u /* of so many it is expected that every pair was seen */
 
 #include <inttypes.h>
 #include <stdarg.h>
@@ -91,25 +94,38 @@ void post_letter (frames_t *letter)
     sim.letters[sim.letter_count++] = *letter;
 }
 
+/*  How seldom somebody meddles with a job: the later the stage, the fewer there are. */
+static uint32_t seldom (uint8_t stage)
+{
+    static const uint32_t times[STAGE_COUNT] = { 40, 30, 16, 6 };
+    return stage < STAGE_COUNT ? times[stage] : 1;
+}
+
+/*  Now and then somebody meddles with a task just before the broker reads of it, or just after. */
 static void post (void *self, frames_t *letter)
 {
     (void)self;
+    uuid_t task = letter->msg.kind == WIRE_KIND_RESULT ? letter->msg.result.task : (uuid_t){ { 0 } };
+    bool meddle = sim.meddlesome && !sim.calm && !uuid_is_null (task) &&
+                  dice_one_in (&sim.dice, seldom (letter->msg.result.stage));
+    bool before = meddle && dice_one_in (&sim.dice, 2);
+    if (before)
+        clients_meddle_with (task);
     post_letter (letter);
+    if (meddle && !before)
+        clients_meddle_with (task);
 }
 
-/*  The worst time for a cancel: storage was just told to commit. */
-static void cancel_at_the_last_moment (const out_t *out)
+/*  Or when a job has just left for a worker: the worst time is when storage was told to commit. */
+static void meddle_with_job (const out_t *out)
 {
     wire_msg_t msg;
     err_t err;
-    if (sim.calm || !dice_one_in (&sim.dice, 8) || wire_decode (buf_span (out->frames[0]), &msg, &err) == -1 ||
-        msg.kind != WIRE_KIND_JOB || !msg.job.final)
+    if (sim.calm || wire_decode (buf_span (out->frames[0]), &msg, &err) == -1 || msg.kind != WIRE_KIND_JOB ||
+        !(sim.meddlesome || msg.job.final))
         return;
-    for (size_t i = 0; i < sim.task_count; i++)
-        if (uuid_eq (sim.tasks[i].id, msg.job.task)) {
-            clients_ask (ASK_CANCEL, &sim.tasks[i]);
-            return;
-        }
+    if (dice_one_in (&sim.dice, !sim.meddlesome ? 8 : msg.job.final ? 2 : 2 * seldom (msg.job.stage)))
+        clients_meddle_with (msg.job.task);
 }
 
 static void release_one (const out_t *out)
@@ -123,7 +139,7 @@ static void release_one (const out_t *out)
     case OUT_WORKER:
         if (!hands_hear (sim.hands, out))
             broken ("the broker breaks the rules of its grants");
-        cancel_at_the_last_moment (out);
+        meddle_with_job (out);
         break;
     case OUT_PUBLISH:
         clients_hear_event (out);
@@ -199,6 +215,7 @@ void turn (void)
         frames_t letter = sim.letters[0];
         memmove (sim.letters, sim.letters + 1, --sim.letter_count * sizeof *sim.letters);
         trace ("in ", &letter.msg);
+        meetings_note (&letter);
         if (!attempts_input (attempts, sim.core, &letter))
             broken ("a result that is void is not ignored and counted");
         frames_clear (&letter);
@@ -325,6 +342,7 @@ static void run (uint64_t seed, uint64_t steps, uint64_t trace_from)
         if (sim.step % SETTLE_EVERY == 0 || sim.step == steps) {
             check_settled ();
             sim.rush = dice_one_in (&sim.dice, 3);
+            sim.meddlesome = dice_one_in (&sim.dice, 2);
         }
     }
     printf ("seed %" PRIu64 ": %" PRIu64 " steps, %" PRIu64 " turns, %" PRIu64 " crashes (%" PRIu64
@@ -335,6 +353,7 @@ static void run (uint64_t seed, uint64_t steps, uint64_t trace_from)
     attempts_print (attempts);
     printf ("refused: %" PRIu64 " for the tasks that wait, %" PRIu64 " for the rate, %" PRIu64 " for the bytes\n",
             sim.limited[0], sim.limited[1], sim.limited[2]);
+    meetings_print (steps >= MEETINGS_STEPS);
     waits_destroy (&waits);
     attempts_destroy (&attempts);
     hands_destroy (&sim.hands);
@@ -354,7 +373,7 @@ static const char *const bug_names[] = { "none",
 #undef CORE_BUG_NAME
 };
 
-#define TRIES 4u /* seeds: the rarer a bug shows, the more luck it takes */
+#define TRIES 6u /* seeds: the rarer a bug shows, the more luck it takes */
 
 /*  True when the bug breaks a promise within `steps`. */
 static bool is_found (int bug, uint64_t seed, uint64_t steps)

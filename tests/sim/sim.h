@@ -73,8 +73,9 @@ typedef struct {
     uint64_t seq[USERS];
     bool seq_loose[USERS]; /* events may have been lost with a broker that died */
     bool disk_full, calm;
-    bool rush;     /* one user submits much, all of it urgent, and there is time for it */
-    uint64_t busy; /* as the last look at the queue had it */
+    bool rush;       /* one user submits much, all of it urgent, and there is time for it */
+    bool meddlesome; /* clients meddle with what is on its way */
+    uint64_t busy;   /* as the last look at the queue had it */
     uint64_t trace;
     uint64_t limited[LIMIT_KINDS]; /* submits that were refused */
     uint64_t crashes, cuts, killed, events, ended, results_checked;
@@ -98,7 +99,8 @@ void pass (uint64_t ms);
 
 /*  clients.c */
 void clients_submit (void);
-void clients_meddle (ask_t kind); /* with a task that the dice choose */
+void clients_meddle (ask_t kind);       /* with a task that the dice choose */
+void clients_meddle_with (uuid_t task); /* as the dice choose, if anybody knows it */
 void clients_ask (ask_t kind, const task_t *task);
 void clients_hear_event (const out_t *out);
 void clients_hear_answer (const out_t *out);

@@ -77,6 +77,36 @@ static void reads_see_the_pending_batch_and_iterators_do_not (void **state)
     kv_destroy (&kv);
 }
 
+static void a_prefix_takes_what_is_committed_and_what_is_pending (void **state)
+{
+    kv_t *kv = open_db ();
+    str_t value = STR_INIT;
+    char key[16];
+    (void)state;
+    kv_put (kv, FAMILY_HISTORY, SPAN_LIT ("ab1"), SPAN_LIT ("1"));
+    kv_put (kv, FAMILY_HISTORY, SPAN_LIT ("aa"), SPAN_LIT ("1"));
+    assert_int_equal (kv_commit (kv, true, NULL), 0);
+    for (int i = 0; i < 1000; i++) { /* so that the batch grows meanwhile */
+        snprintf (key, sizeof key, "ab%d", i);
+        kv_put (kv, FAMILY_HISTORY, span_str (key), SPAN_LIT ("2"));
+    }
+    kv_put (kv, FAMILY_HISTORY, SPAN_LIT ("ac"), SPAN_LIT ("2"));
+    kv_put (kv, FAMILY_TASKS, SPAN_LIT ("ab"), SPAN_LIT ("2"));
+    kv_delete_prefix (kv, FAMILY_HISTORY, SPAN_LIT ("ab"));
+    assert_int_equal (kv_commit (kv, true, NULL), 0);
+    kv_iter_t *iter = kv_iterate (kv, FAMILY_HISTORY);
+    iter->ops->seek (iter, SPAN_EMPTY);
+    assert_true (span_is (iter->ops->key (iter), "aa"));
+    iter->ops->step (iter, true);
+    assert_true (span_is (iter->ops->key (iter), "ac"));
+    iter->ops->step (iter, true);
+    assert_false (iter->ops->valid (iter));
+    kv_iter_destroy (&iter);
+    assert_int_equal (kv_get (kv, FAMILY_TASKS, SPAN_LIT ("ab"), &value, NULL), 1);
+    str_free (&value);
+    kv_destroy (&kv);
+}
+
 static void a_large_batch_is_one_commit_and_survives_reopening (void **state)
 {
     kv_t *kv = open_db ();
@@ -309,6 +339,7 @@ int main (void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown (reads_see_the_pending_batch_and_iterators_do_not, make_dir, remove_dir),
+        cmocka_unit_test_setup_teardown (a_prefix_takes_what_is_committed_and_what_is_pending, make_dir, remove_dir),
         cmocka_unit_test_setup_teardown (a_large_batch_is_one_commit_and_survives_reopening, make_dir, remove_dir),
         cmocka_unit_test_setup_teardown (a_second_opener_is_told_that_the_database_is_in_use, make_dir, remove_dir),
         cmocka_unit_test_setup_teardown (records_of_a_newer_version_are_refused, make_dir, remove_dir),
