@@ -188,6 +188,15 @@ def hard_pages(up, name, count):
     return count / (time.monotonic() - start)
 
 
+def all_memory(up):
+    """MB of all processes, what they share counted once. Parsers come and go meanwhile."""
+    found = 0
+    for pid in up.processes():
+        with contextlib.suppress(OSError):
+            found += system.memory(pid)["pss"]
+    return found
+
+
 def workers():
     """In turns, so that what the machine does meanwhile hits all alike. A system that scales is warm when it is measured:
     once it has seen the kind of load, and once the other kind before."""
@@ -199,12 +208,12 @@ def workers():
         for name, counts in choices.items():
             with System(dict(zip(("extract", "chunk", "embed"), counts))) as up:
                 up.load("pipeline", texts=texts, name="warm-up", least="2K", most="8K", total="512K")
-                runs[name]["least"].append(sum(system.memory(pid)["pss"] for pid in up.processes()))
+                runs[name]["least"].append(all_memory(up))
                 hard_pages(up, "warm-up", pages)
                 runs[name]["notes"].append(up.load("pipeline", texts=texts, name=f"run-{number}",
                                                    **kind)["documents_per_second"])
                 runs[name]["pages"].append(hard_pages(up, "run", pages))
-                runs[name]["pss"].append(sum(system.memory(pid)["pss"] for pid in up.processes()))
+                runs[name]["pss"].append(all_memory(up))
     points = [{"workers": name, **{key: report.median(values) for key, values in found.items()}, "runs": found}
               for name, found in runs.items()]
     report.table(["extract, chunk, embed", "notes/s", "hard pages/s", "PSS before MB", "after MB", "notes of runs"],
