@@ -99,6 +99,7 @@ static int open_file (const gateway_t *self, span_t name, reply_t *answer, err_t
         goto out;
     }
     answer->fd_bytes = (uint64_t)info.st_size;
+    snprintf (answer->fd_hash, sizeof answer->fd_hash, "%s", strrchr (path.data, '/') + 1); /* files are named by it */
     rc = 0;
 out:
     str_free (&path);

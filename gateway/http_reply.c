@@ -1,4 +1,5 @@
 #include "gateway/http_reply.h"
+#include "gateway/file_body.h"
 #include "gateway/problem.h"
 
 #include <stdlib.h>
@@ -22,7 +23,7 @@ struct MHD_Response *http_reply_response (const reply_t *reply)
 {
     struct MHD_Response *response;
     if (reply->fd >= 0)
-        response = MHD_create_response_from_fd64 (reply->fd_bytes, reply->fd);
+        response = file_body_response (reply->fd, reply->fd_bytes, reply->fd_hash);
     else
         response = MHD_create_response_from_buffer_with_free_callback_cls (
             buf_size (reply->body), reply->body ? buf_bytes (reply->body) : "", drop_buf, buf_ref (reply->body));

@@ -49,6 +49,7 @@ typedef struct {
     buf_t *body;
     int fd; /* ≥ 0: the body is this file, `fd_bytes` long */
     uint64_t fd_bytes;
+    char fd_hash[HASH_TEXT]; /* what its bytes must have */
     struct {
         const char *name;
         span_t value;

@@ -166,6 +166,15 @@ static void answer (request_t *request, const reply_t *reply)
                              MESSAGE_BYTES);
             return;
         }
+        char hash[HASH_TEXT];
+        hash_text (hash_of (buf_span (bytes)), hash);
+        if (strcmp (hash, reply->fd_hash) != 0) {
+            log_write (LOG_ERROR, "file.damaged", NULL, "the file %s is not what was uploaded: its hash is %s",
+                       reply->fd_hash, hash);
+            buf_unref (&bytes);
+            request_problem (request, ERR_CORRUPT, "The document's bytes are damaged on the disk.");
+            return;
+        }
     }
     gateway_count (request->gateway, TRANSPORT_ZMQ, reply->status);
     if (send_reply (self, reply, bytes) == -1)

@@ -1,10 +1,37 @@
 #include "stages/extract/document.h"
+#include "base/hash.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
+
+#define CHECKED_BYTES (256 << 20) /* more takes so long that the worker would miss its beats */
+
+/*  Compares the file with its name, which is its hash: what changed on the disk shall not be taken for what was handed
+ *  in. */
+static int check_file (int fd, const char *name, err_t *err)
+{
+    static char block[1u << 18];
+    char text[HASH_TEXT];
+    struct stat about;
+    hasher_t hasher;
+    if (fstat (fd, &about) != 0 || about.st_size > CHECKED_BYTES)
+        return 0;
+    hash_start (&hasher);
+    off_t at = 0;
+    for (ssize_t got; (got = pread (fd, block, sizeof block, at)) != 0;) {
+        if (got < 0 && errno != EINTR)
+            return err_set_errno (err, ERR_IO, errno, "cannot read the document's file");
+        if (got > 0)
+            hash_feed (&hasher, span (block, (size_t)got));
+        at += got > 0 ? got : 0;
+    }
+    hash_text (hash_end (&hasher), text);
+    return strcmp (text, name) == 0 ? 0 : err_set (err, ERR_CORRUPT, "the document's bytes are damaged on the disk");
+}
 
 static int open_file (span_t path, err_t *err)
 {
@@ -13,7 +40,13 @@ static int open_file (span_t path, err_t *err)
         return err_set (err, ERR_PROTOCOL, "the job has neither bytes nor a file");
     snprintf (text, sizeof text, "%.*s", SPAN_ARG (path));
     int fd = open (text, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-    return fd >= 0 ? fd : err_set_errno (err, ERR_IO, errno, "cannot open the document's file");
+    if (fd < 0)
+        return err_set_errno (err, ERR_IO, errno, "cannot open the document's file");
+    const char *slash = strrchr (text, '/');
+    if (check_file (fd, slash ? slash + 1 : text, err) == 0)
+        return fd;
+    close (fd);
+    return -1;
 }
 
 int document_read (const worker_job_t *job, buf_t **blob, err_t *err)
