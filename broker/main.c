@@ -112,7 +112,8 @@ static int run (const options_t *options, err_t *err)
                                 options_text (options, "pub"),
                                 options_text (options, "feed"),
                                 data,
-                                options_number (options, "disk-reserve") };
+                                options_number (options, "disk-reserve"),
+                                kv };
     if (!(server = server_new (context, &sockets, core, err)))
         goto out;
     log_write (LOG_INFO, "ready", NULL, "epoch %llu, loaded in %llu ms", (unsigned long long)core_epoch (core),

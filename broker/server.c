@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/loopback.h"
 #include "broker/ballast.h"
+#include "broker/checkpoint.h"
 #include "store/blob.h"
 #include "store/blob_walk.h"
 
@@ -47,6 +48,7 @@ struct server {
     char pub[256], host[64];
     uint64_t disk_checked_ms;
     bool has_ballast;
+    checkpoint_t *checkpoint;
     blob_walk_t *walk; /* NULL: none is under way */
     uint64_t walk_at_ms;
     str_t scratch;
@@ -77,6 +79,7 @@ server_t *server_new (void *context, const server_config_t *config, core_t *core
     self->config = *config;
     self->core = core;
     self->context = context;
+    self->checkpoint = checkpoint_new (config->kv, config->data_dir);
     read_host (self->host, sizeof self->host);
     int one = 1, feed_hwm = FEED_HWM;
     self->intake = frames_socket (context, ZMQ_PULL, 0, true, err);
@@ -125,6 +128,7 @@ void server_destroy (server_t **self_p)
     free (self->peers);
     free (self->items);
     blob_walk_destroy (&self->walk);
+    checkpoint_destroy (&self->checkpoint);
     str_free (&self->scratch);
     free (self);
 }
@@ -234,6 +238,8 @@ static void release_one (server_t *self, const out_t *out)
         break;
     }
     case OUT_UNLINK:
+        if (checkpoint_keeps (self->checkpoint))
+            break; /* it is written down that it is to go */
         str_clear (&self->scratch);
         str_add (&self->scratch, buf_span (out->frames[0]));
         if (remove_file (self->scratch.data, &err) == -1)
@@ -276,7 +282,9 @@ static void drain (server_t *self, void *socket, bool router)
             break;
         for (size_t p = 0; p < in.payload_count; p++)
             bytes += buf_size (in.payload[p]);
-        if (got == 1 && in.msg.kind == WIRE_KIND_SUBMIT && !blob_is_there (self, &in.msg.submit)) {
+        if (got == 1 && router && in.msg.kind == WIRE_KIND_CHECKPOINT)
+            checkpoint_input (self->checkpoint, socket, &in, clock_mono_ms ());
+        else if (got == 1 && in.msg.kind == WIRE_KIND_SUBMIT && !blob_is_there (self, &in.msg.submit)) {
             /* The same content was deleted between the upload and this submit. */
             err_set (&err, ERR_UNAVAILABLE, "the uploaded file is gone again; submit it once more");
             core_reject (self->core, &in, &err);
@@ -407,6 +415,8 @@ int server_run (server_t *self, int signal_fd, err_t *err)
         int used = wait_for_input (self, signal_fd, deadline);
         uint64_t now = clock_mono_ms ();
         core_begin (self->core, now, clock_wall_ms ());
+        if (checkpoint_ended (self->checkpoint, now) && core_unlink_again (self->core, err) == -1)
+            return -1;
         check_disk (self, now);
         drain (self, self->intake, false);
         check_pids (self, used, now); /* after the intake: what a worker finished last counts */
@@ -416,6 +426,8 @@ int server_run (server_t *self, int signal_fd, err_t *err)
         deadline = core_dispatch (self->core);
         if (look_at < deadline)
             deadline = look_at;
+        if (checkpoint_deadline (self->checkpoint) < deadline)
+            deadline = checkpoint_deadline (self->checkpoint);
         if (commit (self, err) == -1)
             return -1;
         release (self);

@@ -17,6 +17,7 @@ typedef struct {
     const char *pub, *feed;     /* endpoints of the XPUB: for subscribers, and for gateways; may be NULL */
     const char *data_dir;
     uint64_t disk_reserve_bytes; /* below it new work is refused */
+    kv_t *kv;                    /* the core's (borrowed), for backups */
 } server_config_t;
 
 /*  Binds. `core` is borrowed. NULL with ERR_CONFIG (an endpoint is none, or not on the loopback) or ERR_IO. */

@@ -1,6 +1,7 @@
 #include "client/datadir.h"
 #include "base/dir.h"
 #include "base/log.h"
+#include "integrity/restore.h"
 
 #include <assert.h>
 #include <dirent.h>
@@ -83,6 +84,17 @@ static int check_writable (const datadir_t *self, err_t *err)
     return rc;
 }
 
+/*  A restore that was interrupted left a part of the data. */
+static int check_whole (const datadir_t *self, err_t *err)
+{
+    char name[PATH_MAX + 16];
+    snprintf (name, sizeof name, "%s/" RESTORE_MARK, self->path);
+    if (access (name, F_OK) != 0)
+        return 0;
+    return err_set (err, ERR_CONFIG, "a restore into '%s' did not come to its end: do it again (myelin restore)",
+                    self->path);
+}
+
 static void on_alarm (int signal_number)
 {
 }
@@ -126,6 +138,34 @@ static int lock_file (const char *path, err_t *err)
         return -1;
     }
     return fd;
+}
+
+/*  The second line of the lock says where the sockets are: for a backup, which talks to the databases' processes. */
+static int say_run (const datadir_t *self, err_t *err)
+{
+    char text[sizeof self->run + 32];
+    int size = snprintf (text, sizeof text, "%d\n%s\n", (int)getpid (), self->run);
+    if (pwrite (self->lock_fd, text, (size_t)size, 0) == size)
+        return 0;
+    return err_set_errno (err, ERR_IO, errno, "cannot write to the data directory '%s'", self->path);
+}
+
+int datadir_find_run (const char *path, str_t *run, err_t *err)
+{
+    char name[PATH_MAX + 16], text[PATH_MAX + 64];
+    snprintf (name, sizeof name, "%s/lock", path);
+    int fd = open (name, O_RDONLY | O_CLOEXEC);
+    ssize_t size = fd < 0 ? -1 : read (fd, text, sizeof text - 1);
+    if (fd >= 0)
+        close (fd);
+    if (size < 0)
+        return err_set_errno (err, ERR_IO, errno, "cannot read the lock of the data directory '%s'", path);
+    text[size] = 0;
+    char *line = strchr (text, '\n'), *end = line ? strchr (line + 1, '\n') : NULL;
+    if (!end)
+        return err_set (err, ERR_UNAVAILABLE, "what uses the data directory '%s' is starting, or no myelin up", path);
+    str_add (run, span (line + 1, (size_t)(end - line - 1)));
+    return 0;
 }
 
 static int take_lock (datadir_t *self, err_t *err)
@@ -187,7 +227,8 @@ datadir_t *datadir_open (const char *path, err_t *err)
         err_set_errno (err, ERR_IO, errno, "cannot use the data directory '%s'", path);
         goto failed;
     }
-    if (take_lock (self, err) || check_writable (self, err) || make_run (self, err))
+    if (take_lock (self, err) || check_whole (self, err) || check_writable (self, err) || make_run (self, err) ||
+        say_run (self, err))
         goto failed;
     return self;
 failed:

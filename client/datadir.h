@@ -22,6 +22,9 @@ void datadir_default (str_t *path);
  * with ERR_LOCKED (the message names the process), ERR_NOT_FOUND or ERR_IO. */
 int datadir_hold (const char *path, err_t *err);
 
+/*  Appends the directory of the sockets of what uses the data directory. -1 with ERR_UNAVAILABLE or ERR_IO. */
+int datadir_find_run (const char *path, str_t *run, err_t *err);
+
 /*  Removes the sockets of the run directory and gives the lock back. */
 void datadir_close (datadir_t **self_p);
 

@@ -52,6 +52,7 @@ content_t *content_open (const content_config_t *config, err_t *err)
         abort ();
     char *path = join (config->dir, "content");
     self->index_path = join (config->dir, "index.sqlite");
+    self->checkpoint_path = join (config->dir, "checkpoint/content");
     self->cache = vector_cache_new (config->vector_memory_bytes);
     pthread_mutex_init (&self->readers_lock, NULL);
     atomic_init (&self->turn, 1);
@@ -79,6 +80,7 @@ void content_close (content_t **self_p)
     free (self->switches);
     pthread_mutex_destroy (&self->readers_lock);
     free (self->index_path);
+    free (self->checkpoint_path);
     str_free (&self->key);
     free (self);
     *self_p = NULL;

@@ -59,6 +59,10 @@ void content_reader_destroy (content_reader_t **self_p);
 /*  True once a search found the text index damaged. It was discarded: the next start makes it anew. */
 bool content_reader_lost_index (const content_reader_t *self);
 
+/*  Copies the database as of now into `checkpoint/content` of its directory (store/kv_rocks.h). The text index is not
+ * in it: it is made from the database. */
+int content_reader_checkpoint (content_reader_t *self, err_t *err);
+
 /*  Where a chunk is, as its marks say. 0 or empty: no such mark. */
 typedef struct {
     uint32_t page, slide;

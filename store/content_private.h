@@ -65,7 +65,7 @@ struct content {
     bool is_broken; /* a flush failed: database, index and memory may differ until the next start */
     err_t trouble;  /* why */
     index_writer_t *index;
-    char *index_path;
+    char *index_path, *checkpoint_path;
     vector_cache_t *cache;
     garbage_t *garbage; /* oldest first */
     size_t garbage_count, garbage_room;

@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "store/content.h"
 #include "store/content_rank.h"
+#include "store/kv_rocks.h"
 #include "store/snippet.h"
 #include "wire/columns.h"
 
@@ -52,6 +53,11 @@ void content_reader_destroy (content_reader_t **self_p)
     words_destroy (&self->words);
     free (self);
     *self_p = NULL;
+}
+
+int content_reader_checkpoint (content_reader_t *self, err_t *err)
+{
+    return kv_rocks_checkpoint (self->content->kv, self->content->checkpoint_path, err);
 }
 
 bool content_reader_lost_index (const content_reader_t *self)

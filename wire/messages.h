@@ -185,6 +185,14 @@ typedef enum {
 /*  → every counter and gauge of the broker as one JSON object, and its workers by process (broker/core/metrics.c) */
 #define WIRE_METRICS(F, S) WIRE_REQUEST (F, S)
 
+/*  --- backups: `myelin backup` on this machine → broker ROUTER, and → storage ROUTER --- */
+
+/*  The database is copied into `checkpoint/` of the data directory. The broker's BEGIN also keeps the files of
+ * documents that are deleted from then on, until END, or until a minute passed without a KEEP; END answers a conflict
+ * when that happened. Storage knows BEGIN alone. */
+typedef enum { CHECKPOINT_BEGIN, CHECKPOINT_KEEP, CHECKPOINT_END } checkpoint_action_t;
+#define WIRE_CHECKPOINT(F, S) WIRE_REQUEST (F, S) F (S, u8, action) /* checkpoint_action_t */
+
 /*  --- queries: gateway DEALER → storage ROUTER --- */
 #define WIRE_SEARCH(F, S)                                                                                              \
     WIRE_REQUEST (F, S)                                                                                                \
@@ -235,7 +243,8 @@ typedef enum { SEARCH_HYBRID, SEARCH_TEXT, SEARCH_VECTOR } search_mode_t;
     X (CHUNKS, chunks)                                                                                                 \
     X (REPLY, reply)                                                                                                   \
     X (METRICS, metrics)                                                                                               \
-    X (ADMIT, admit)
+    X (ADMIT, admit)                                                                                                   \
+    X (CHECKPOINT, checkpoint)
 
 typedef enum {
     WIRE_NONE, /* no message has kind 0 */

@@ -242,7 +242,7 @@ void core_keep_file (core_t *self, span_t path)
     }
 }
 
-static int load_unlinks (core_t *self, err_t *err)
+int core_unlink_again (core_t *self, err_t *err)
 {
     span_t prefix = SPAN_LIT (UNLINK_PREFIX);
     kv_iter_t *iter = kv_iterate (self->kv, FAMILY_META);
@@ -295,7 +295,7 @@ core_t *core_new (const core_config_t *config, kv_t *kv, uint64_t mono_ms, uint6
     self->rate_at = mono_ms + RATE_MS;
     self->began_ms = mono_ms;
     if (load_meta (self, err) == -1 || load_users (self, err) == -1 || task_load_all (self, err) == -1 ||
-        purge_load_all (self, err) == -1 || load_unlinks (self, err) == -1)
+        purge_load_all (self, err) == -1 || core_unlink_again (self, err) == -1)
         core_destroy (&self);
     return self;
 }

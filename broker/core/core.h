@@ -68,8 +68,16 @@ void core_subscription (core_t *self, span_t topic, bool on);
 /*  A file of OUT_UNLINK is gone. */
 void core_unlinked (core_t *self, span_t path);
 
+/*  Puts every file that is to go, and is not gone, into the outbox again. Between turns. */
+int core_unlink_again (core_t *self, err_t *err);
+
 /*  There is a blob file: it is to go (OUT_UNLINK) when no document has it. */
 void core_file_found (core_t *self, span_t user, hash_t hash);
+
+/*  Forgets the revision of a document that search sees, because its content was lost, and makes the task
+ *  `task` for it unless one lives. `used`: revisions up to this one were given out. 0, or -1 with ERR_NOT_FOUND or what
+ * the store says. */
+int core_process_again (core_t *self, span_t user, uuid_t document, uint64_t used, uuid_t task, err_t *err);
 
 /*  New work is refused with this error (ERR_DISK_FULL, ERR_DRAINING) until set back to ERR_NONE. */
 void core_refuse (core_t *self, err_code_t code);

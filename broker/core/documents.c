@@ -316,3 +316,32 @@ out:
     str_free (&bytes);
     str_free (&prefix);
 }
+
+int core_process_again (core_t *self, span_t name, uuid_t id, uint64_t used, uuid_t task, err_t *err)
+{
+    user_t *user = core_user (self, name);
+    record_document_t document;
+    str_t bytes = STR_INIT, options = STR_INIT, last_bytes = STR_INIT;
+    record_task_t last;
+    int rc = -1;
+    if (ask_document (self, user, id, &document, &bytes, err) == -1)
+        goto out;
+    document.revision = 0;
+    document.chunks = 0;
+    document.processed_at = 0;
+    if (document.revisions < used)
+        document.revisions = used;
+    if (!uuid_is_null (document.task) && !task_find (self, user, document.task) &&
+        ask_task (self, user, document.task, &last, &last_bytes, NULL) == 0)
+        str_add (&options, last.options); /* as it was asked for */
+    if (uuid_is_null (document.task) || !task_find (self, user, document.task))
+        task_create (self, user, task, &document, id, DEFAULT_PRIORITY, str_span (&options));
+    ask_put_document (self, user, id, &document);
+    self->sync = true;
+    rc = 0;
+out:
+    str_free (&bytes);
+    str_free (&options);
+    str_free (&last_bytes);
+    return rc;
+}

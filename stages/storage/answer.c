@@ -153,8 +153,11 @@ err_code_t answer (content_reader_t *content, provider_t *provider, const wire_m
         rc = search (content, provider, &query->search, body, err);
     else if (query->kind == WIRE_KIND_CHUNKS)
         rc = chunks (content, &query->chunks, body, err);
-    else
+    else {
+        if (query->kind == WIRE_KIND_CHECKPOINT)
+            rc = content_reader_checkpoint (content, err);
         str_text (body, "{}");
+    }
     if (rc == 0)
         return ERR_NONE;
     body->size = before;

@@ -5,8 +5,8 @@
 #include "stages/embed/provider.h"
 #include "store/content.h"
 
-/*  Answers SEARCH, CHUNKS or HEALTH: appends the JSON body (nothing when it is an error) and returns the error code, of
- *  which *err has the detail; ERR_NONE: success. */
+/*  Answers SEARCH, CHUNKS, HEALTH or CHECKPOINT: appends the JSON body (nothing when it is an error) and returns the
+ * error code, of which *err has the detail; ERR_NONE: success. */
 err_code_t answer (content_reader_t *content, provider_t *provider, const wire_msg_t *query, str_t *body, err_t *err);
 
 #endif

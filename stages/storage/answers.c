@@ -34,9 +34,7 @@ static void reply (answers_t *self, const frames_t *in)
     str_t body = STR_INIT;
     err_t err = { 0 };
     wire_msg_t msg = { .kind = WIRE_KIND_REPLY };
-    msg.reply.req = in->msg.kind == WIRE_KIND_SEARCH   ? in->msg.search.req
-                    : in->msg.kind == WIRE_KIND_CHUNKS ? in->msg.chunks.req
-                                                       : in->msg.health.req;
+    msg.reply.req = in->msg.health.req; /* all that is asked starts with it */
     err_code_t code = answer (self->content, self->provider, &in->msg, &body, &err);
     msg.reply.status = (uint32_t)err_status (code);
     buf_t *payload = NULL;
@@ -68,7 +66,8 @@ static void read_queries (answers_t *self)
             break;
         if (got < 0)
             log_write (LOG_WARN, "query.malformed", NULL, "%s", err.message);
-        else if (in.msg.kind == WIRE_KIND_SEARCH || in.msg.kind == WIRE_KIND_CHUNKS || in.msg.kind == WIRE_KIND_HEALTH)
+        else if (in.msg.kind == WIRE_KIND_SEARCH || in.msg.kind == WIRE_KIND_CHUNKS ||
+                 in.msg.kind == WIRE_KIND_HEALTH || in.msg.kind == WIRE_KIND_CHECKPOINT)
             reply (self, &in);
         else
             log_write (LOG_WARN, "query.foreign", NULL, "a %s is no query", wire_shape (in.msg.kind)->name);

@@ -6,7 +6,7 @@
 
 typedef struct answers answers_t;
 
-/*  Binds `endpoint` and starts to answer SEARCH, CHUNKS and HEALTH. `provider`: name of what embeds queries
+/*  Binds `endpoint` and starts to answer SEARCH, CHUNKS, HEALTH and CHECKPOINT. `provider`: name of what embeds queries
  *  (stages/embed/provider.h). `content` and `context` are borrowed until answers_stop. NULL and *err on failure. */
 answers_t *answers_start (void *context, content_t *content, const char *endpoint, const char *provider, err_t *err);
 
