@@ -1,4 +1,5 @@
 #include "integrity/files.h"
+#include "base/dir.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -24,16 +25,6 @@ int files_make_dir (const char *path, err_t *err)
     return rc;
 }
 
-int files_sync_dir (const char *path, err_t *err)
-{
-    int fd = open (path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    int rc =
-        fd == -1 || fsync (fd) == -1 ? err_set_errno (err, ERR_IO, errno, "cannot sync the directory '%s'", path) : 0;
-    if (fd != -1)
-        close (fd);
-    return rc;
-}
-
 int files_sync_parent (const char *path, err_t *err)
 {
     str_t parent = STR_INIT;
@@ -42,7 +33,7 @@ int files_sync_parent (const char *path, err_t *err)
         str_add (&parent, span (path, (size_t)(slash - path)));
     else
         str_text (&parent, slash ? "/" : ".");
-    int rc = files_sync_dir (parent.data, err);
+    int rc = dir_sync (parent.data, err);
     str_free (&parent);
     return rc;
 }
@@ -188,7 +179,7 @@ int files_sync_tree (const char *dir, err_t *err)
     int rc = tree ? 0 : err_set_errno (err, ERR_IO, errno, "cannot read '%s'", dir);
     while (tree && rc == 0 && (entry = fts_read (tree)))
         if (entry->fts_info == FTS_DP)
-            rc = files_sync_dir (entry->fts_path, err);
+            rc = dir_sync (entry->fts_path, err);
     if (tree)
         fts_close (tree);
     return rc;

@@ -8,7 +8,6 @@
 
 /*  Each: 0, or -1 with ERR_IO, ERR_DISK_FULL, or as said. */
 int files_make_dir (const char *path, err_t *err);    /* with its parents; one that is there is fine */
-int files_sync_dir (const char *path, err_t *err);    /* the names in it */
 int files_sync_parent (const char *path, err_t *err); /* the name itself */
 int files_remove (const char *path, err_t *err);      /* with all that is in it; none is fine */
 int files_is_empty (const char *path, err_t *err);    /* 1: an empty directory, or none at all; 0: something is there */

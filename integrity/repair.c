@@ -5,6 +5,7 @@
 #include "integrity/verify_private.h"
 #include "store/content.h"
 #include "store/index.h"
+#include "store/wal_losses.h"
 
 #include <stdio.h>
 
@@ -36,6 +37,23 @@ static void tell_database (repair_t *self, finding_place_t place, const err_t *w
     report (self->done, &finding, "%s", why->message);
 }
 
+typedef struct {
+    repair_t *repair;
+    finding_place_t place;
+} loss_t;
+
+static void tell_loss (void *listener, const wal_loss_t *damage)
+{
+    const loss_t *self = listener;
+    char changes[64] = "an unknown number of";
+    finding_t finding = { .kind = FINDING_UNREADABLE, .place = self->place, .fix = FIX_SALVAGE };
+    if (damage->changes != UINT64_MAX)
+        snprintf (changes, sizeof changes, "%llu", damage->changes);
+    report (self->repair->done, &finding,
+            "bytes %llu to %llu of the log %06llu.log are damaged: %s changes of records are lost", damage->from,
+            damage->to, damage->log, changes);
+}
+
 /*  A log that is damaged is read as far, and from as far on, as it can be. */
 static kv_t *open_one (repair_t *self, const char *name, finding_place_t place, open_fn *open)
 {
@@ -43,13 +61,21 @@ static kv_t *open_one (repair_t *self, const char *name, finding_place_t place, 
     err_t why;
     str_format (&path, "%s/%s", self->config->dir, name);
     kv_t *kv = open (path.data, KV_ROCKS_NORMAL, &why);
+    if (!kv && mend_current (self->config->dir, place, self->done, &why) == 1)
+        kv = open (path.data, KV_ROCKS_NORMAL, &why);
     if (!kv && why.code == ERR_CORRUPT) {
+        loss_t loss = { self, place };
         tell_database (self, place, &why);
-        kv = open (path.data, KV_ROCKS_LOSSY, &why);
-        if (kv && place == PLACE_CONTENT)
-            self->index_is_stale = true;
+        if (wal_losses (path.data, tell_loss, &loss, &why) == 0)
+            kv = open (path.data, KV_ROCKS_LOSSY, &why);
+        if (!kv && why.code == ERR_CORRUPT && salvage (self->config->dir, place, self->done, &why) == 0)
+            kv = open (path.data, KV_ROCKS_NORMAL, &why);
+        self->index_is_stale |= place == PLACE_CONTENT;
     }
-    if (!kv)
+    if (!kv && why.code == ERR_CORRUPT) {
+        err_set (self->err, ERR_CORRUPT, "nothing can be made of the database %s: restore a backup (%s)", path.data,
+                 why.message);
+    } else if (!kv)
         *self->err = why;
     str_free (&path);
     return kv;
@@ -99,21 +125,23 @@ static void on_finding (void *listener, const finding_t *finding)
     if (self->failed)
         return;
     int did = fix_apply (self->config->dir, self->broker, self->content, finding, self->err);
-    self->failed |= did < 0;
+    if (did < 0 && self->err->code == ERR_CORRUPT) /* then what can be read is copied, and it is tried again */
+        self->salvage_content++;
+    else if (did < 0)
+        self->failed = true;
     if (did > 0) {
         tell (self, finding);
         self->fixed++;
         self->index_is_stale |= finding->place == PLACE_CONTENT;
-    } else if (finding->fix == FIX_SALVAGE || (finding->fix == FIX_INDEX && !is_told))
+    } else if (finding->fix == FIX_INDEX && !is_told)
         tell (self, finding);
     commit_some (self, PENDING_MAX);
 }
 
-static int salvage_one (repair_t *self, const char *name, bool is_broker)
+static int salvage_one (repair_t *self, finding_place_t place)
 {
-    uint64_t lost = 0;
     close_both (self);
-    if (salvage (self->config->dir, name, is_broker, &lost, self->err) == -1)
+    if (salvage (self->config->dir, place, self->done, self->err) == -1)
         return -1;
     self->index_is_stale = true;
     return open_both (self);
@@ -128,9 +156,9 @@ static int mend (repair_t *self)
         verify_open (&self->look, self->broker, self->content, &pass);
         if (self->failed || commit_some (self, 0) == -1)
             return -1;
-        if (self->salvage_broker && salvage_one (self, "broker", true) == -1)
+        if (self->salvage_broker && salvage_one (self, PLACE_BROKER) == -1)
             return -1;
-        if (self->salvage_content && salvage_one (self, "content", false) == -1)
+        if (self->salvage_content && salvage_one (self, PLACE_CONTENT) == -1)
             return -1;
         if (!self->fixed && !self->salvage_broker && !self->salvage_content)
             return 0;

@@ -11,8 +11,12 @@ int fix_apply (const char *dir, kv_t *broker, kv_t *content, const finding_t *fi
 /*  Takes all of a document out of the content, whatever it is; or (`revision` not 0) one revision. */
 int fix_forget (kv_t *content, span_t user, uuid_t document, uint64_t revision, err_t *err);
 
-/*  All that can be read of the database `name` (of `dir`), copied into a new one that takes its place. Both are closed
- *  when it returns. `lost`: how many places had to be left behind. */
-int salvage (const char *dir, const char *name, bool is_broker, uint64_t *lost, err_t *err);
+/*  All that can be read of the database `name` (of `dir`), which nobody has open, copied into a new one that takes its
+ *  place. `done` is told of each place that had to be left behind. */
+int salvage (const char *dir, finding_place_t place, report_t *done, err_t *err);
+
+/*  The file CURRENT of a database names its newest MANIFEST: when it does not, it is written anew, and `done` is told.
+ * 1, 0: nothing was wrong with it, or there is none to name; -1. */
+int mend_current (const char *dir, finding_place_t place, report_t *done, err_t *err);
 
 #endif

@@ -1,4 +1,5 @@
 #include "integrity/restore.h"
+#include "base/dir.h"
 #include "integrity/files.h"
 #include "integrity/repair.h"
 #include "store/records.h"
@@ -231,12 +232,12 @@ static int put_in_place (const char *data, const char *work, err_t *err)
             rc = err_set_errno (err, ERR_IO, errno, "cannot move %s to %s", from.data, to.data);
     }
     if (rc == 0)
-        rc = files_sync_dir (data, err);
+        rc = dir_sync (data, err);
     if (rc == 0)
         rc = files_remove (work, err);
     str_free (&from);
     str_free (&to);
-    return rc == 0 ? files_sync_dir (data, err) : -1;
+    return rc == 0 ? dir_sync (data, err) : -1;
 }
 
 int restore_run (const restore_config_t *config, report_t *settled, manifest_sums_t *sums, err_t *err)

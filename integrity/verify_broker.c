@@ -375,12 +375,26 @@ static verify_record_fn *const checks[FAMILY_COUNT] = {
     [FAMILY_POISON] = check_poison,
 };
 
+/*  Documents first, and where they are listed: one that is restored from there keeps its tasks. */
+static const record_family_t first[] = { FAMILY_DOCUMENTS, FAMILY_HASHES, FAMILY_BLOBS };
+#define FIRST_COUNT (sizeof first / sizeof *first)
+
+static bool is_rest (unsigned family)
+{
+    for (size_t i = 0; i < FIRST_COUNT; i++)
+        if (first[i] == family)
+            return false;
+    return family != FAMILY_META && family != FAMILY_USERS;
+}
+
 void verify_broker (verify_t *self)
 {
     last_task_t last = { 0 };
     check_meta (self);
+    for (size_t i = 0; i < FIRST_COUNT; i++)
+        verify_walk (self, PLACE_BROKER, first[i], checks[first[i]], NULL);
     for (unsigned family = 0; family < FAMILY_COUNT; family++)
-        if (family != FAMILY_META && family != FAMILY_USERS)
+        if (is_rest (family))
             verify_walk (self, PLACE_BROKER, family, checks[family], &last);
     str_free (&last.task);
 }

@@ -280,16 +280,20 @@ int kv_rocks_checkpoint (kv_t *store, const char *dir, err_t *err)
     return error ? kv_rocks_error (err, error, "cannot make a checkpoint of the database") : 0;
 }
 
+static bool is_lossy (const kv_rocks_config_t *config)
+{
+    return config->mode == KV_ROCKS_LOSSY || config->mode == KV_ROCKS_SALVAGE;
+}
+
 static rocksdb_options_t *database_options (const kv_rocks_config_t *config)
 {
     rocksdb_options_t *db = rocksdb_options_create ();
-    bool may_write = config->mode != KV_ROCKS_READ_ONLY;
+    bool may_write = config->mode == KV_ROCKS_NORMAL || config->mode == KV_ROCKS_LOSSY;
     rocksdb_options_set_create_if_missing (db, config->mode == KV_ROCKS_NORMAL);
     rocksdb_options_set_create_missing_column_families (db, may_write);
-    rocksdb_options_set_paranoid_checks (db, 1);
-    rocksdb_options_set_wal_recovery_mode (db, config->mode == KV_ROCKS_LOSSY
-                                                   ? rocksdb_skip_any_corrupted_records_recovery
-                                                   : rocksdb_tolerate_corrupted_tail_records_recovery);
+    rocksdb_options_set_paranoid_checks (db, config->mode != KV_ROCKS_SALVAGE);
+    rocksdb_options_set_wal_recovery_mode (db, is_lossy (config) ? rocksdb_skip_any_corrupted_records_recovery
+                                                                 : rocksdb_tolerate_corrupted_tail_records_recovery);
     rocksdb_options_set_db_write_buffer_size (db, config->write_buffer_bytes);
     rocksdb_options_set_max_total_wal_size (db, 4 * config->write_buffer_bytes);
     rocksdb_options_set_max_background_jobs (db, 2);
@@ -341,8 +345,8 @@ static int begin_log (rocks_t *self, const char *path, err_t *err)
 
 kv_t *kv_rocks_open (const kv_rocks_config_t *config, err_t *err)
 {
-    bool may_write = config->mode != KV_ROCKS_READ_ONLY;
-    int torn = config->mode == KV_ROCKS_LOSSY ? 0 : wal_check (config->path, may_write, err);
+    bool may_write = config->mode == KV_ROCKS_NORMAL || config->mode == KV_ROCKS_LOSSY;
+    int torn = is_lossy (config) ? 0 : wal_check (config->path, may_write, err);
     if (torn == -1)
         return NULL;
     rocks_t *self = calloc (1, sizeof *self);
@@ -367,7 +371,7 @@ kv_t *kv_rocks_open (const kv_rocks_config_t *config, err_t *err)
     if (torn == 1) /* what a start would cut off is passed over */
         rocksdb_options_set_wal_recovery_mode (db, rocksdb_point_in_time_recovery);
     char *error = NULL;
-    if (config->mode == KV_ROCKS_READ_ONLY)
+    if (!may_write)
         open_read_only (self, db, config->path, names, &error);
     else
         self->db =

@@ -20,6 +20,8 @@ typedef enum {
     KV_ROCKS_NORMAL,
     KV_ROCKS_READ_ONLY, /* as it would be after a start, without a byte written; families it lacks are empty */
     KV_ROCKS_LOSSY,     /* what is damaged in the log is skipped: for an explicit repair alone */
+    KV_ROCKS_SALVAGE,   /* read-only and lossy, and tables that cannot be opened stand for nothing: to copy what is left
+                         */
 } kv_rocks_mode_t;
 
 typedef struct {

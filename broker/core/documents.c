@@ -335,7 +335,8 @@ int core_process_again (core_t *self, span_t name, uuid_t id, uint64_t used, uui
         ask_task (self, user, document.task, &last, &last_bytes, NULL) == 0)
         str_add (&options, last.options); /* as it was asked for */
     if (uuid_is_null (document.task) || !task_find (self, user, document.task))
-        task_create (self, user, task, &document, id, DEFAULT_PRIORITY, str_span (&options));
+        task_create (self, user, task, &document, id, DEFAULT_PRIORITY, str_span (&options),
+                     true); /* it was completed before: it ended no parser then */
     ask_put_document (self, user, id, &document);
     self->sync = true;
     rc = 0;

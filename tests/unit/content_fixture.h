@@ -23,6 +23,9 @@
 #include <unistd.h>
 
 #define HITS_MAX 64
+#ifndef FIXTURE_DIR
+#define FIXTURE_DIR "/tmp"
+#endif
 
 typedef struct {
     char dir[64];
@@ -67,7 +70,7 @@ static inline int fixture_setup (void **state)
 {
     fixture_t *self = calloc (1, sizeof *self);
     err_t err;
-    snprintf (self->dir, sizeof self->dir, "/tmp/myelin-content-XXXXXX");
+    snprintf (self->dir, sizeof self->dir, FIXTURE_DIR "/myelin-content-XXXXXX");
     assert_non_null (mkdtemp (self->dir));
     self->vector_memory = 8u << 20;
     self->provider = provider_new ("hash", &err);
