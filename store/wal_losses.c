@@ -1,5 +1,5 @@
-/*  A batch begins with u64 sequence of its first change and u32 count of its changes: so the batch behind a damaged part
- *  tells how many changes were in it.
+/*  A batch begins with u64 sequence of its first change and u32 count of its changes: so the batch behind a damaged
+ * part tells how many changes were in it.
  */
 #include "store/wal_losses.h"
 #include "store/rocks_log.h"

@@ -257,7 +257,7 @@ static const case_t cases[] = {
     { "bad_poison", bad_poison, false, FINDING_BAD_RECORD, 0 },
     { "bad_purge", bad_purge, false, FINDING_BAD_KEY, 0 },
     { "bad_answer", bad_answer, false, FINDING_BAD_RECORD, 0 },
-    { "bytes_of_nothing", bytes_of_nothing, false, FINDING_DOCUMENT_LOST, 0 },
+    { "bytes_of_nothing", bytes_of_nothing, false, FINDING_DOCUMENT_LOST, -1 },
     { "inline_and_in_a_file", inline_and_in_a_file, false, FINDING_DANGLING, 0 },
     { "miscounted", miscounted, false, FINDING_WRONG_COUNT, 0 },
     { "seq_fell", seq_fell, false, FINDING_WRONG_COUNT, 0 },
