@@ -14,7 +14,7 @@ SMALL = ["--parser-memory", "64M", "--parser-stall", "1"]
 
 def document(mark):
     """A PDF that is fine, but for what a parser of 64 MiB can do."""
-    return pdf.pages([[f"The word of this document is {mark}."]])
+    return pdf.pages([[f"The word of this document is {mark}."] + ["One of very many lines of this page."] * 20000])
 
 
 def entry(system, task):
