@@ -11,7 +11,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#define BUSY_TRIES 60 /* seconds a full queue, or a server that was there before, is waited for */
+#define BUSY_S       60 /* seconds that a full queue, or a server that was there before, is waited for */
+#define BUSY_PAUSE_S 10 /* between two tries at most, whatever the server thinks */
 
 static const option_t submit_options[] = {
     CLI_SERVER_OPTIONS,
@@ -122,11 +123,12 @@ static void document_name_of (const char *path, str_t *name)
     text_fit (name, span_str (slash ? slash + 1 : path), 4096, false);
 }
 
-/*  True when the same file may simply be sent again: the queue is full, or a server that worked before is restarted.
- *  The same bytes are the same document, however many tries the server took in. */
+/*  True when the same file may simply be sent again: there is too much, or too much at once, or a server that worked
+ * before is restarted. The same bytes are the same document, however many tries the server took in. */
 static bool may_pass (const submit_t *self, const err_t *err)
 {
-    return err->code == ERR_QUEUE_FULL || (self->accepted && rest_is_away (err));
+    return err->code == ERR_QUEUE_FULL || err->code == ERR_RATE_LIMITED || err->code == ERR_NO_MEMORY ||
+           (self->accepted && rest_is_away (err));
 }
 
 /*  False when it makes no sense to go on with other files. */
@@ -139,11 +141,13 @@ static bool submit_file (submit_t *self, const char *path)
     self->name = name.data;
     bool go_on = true;
     int status = -1;
-    for (int tries = 0; tries < BUSY_TRIES; tries++) {
+    for (uint32_t waited_s = 0, pause_s; waited_s < BUSY_S; waited_s += pause_s) {
         status = rest_upload (self->rest, self->path, path, self->name, on_sent, self, &reply, &err);
         if (status >= 0 || !may_pass (self, &err))
             break;
-        nanosleep (&(struct timespec){ 1, 0 }, NULL);
+        pause_s = err.retry_after_s ? err.retry_after_s : 1;
+        pause_s = pause_s < BUSY_PAUSE_S ? pause_s : BUSY_PAUSE_S;
+        nanosleep (&(struct timespec){ pause_s, 0 }, NULL);
     }
     bars_clear (self->bars);
     if (status < 0) {

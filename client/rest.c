@@ -128,9 +128,12 @@ static int perform (rest_t *self, json_t **reply, err_t *err)
     /* A server that refuses an upload early closes the connection; its answer counts, not that. */
     if (result != CURLE_OK && !(status >= 400 && json))
         unreachable (result, self, err);
-    else if (status >= 400)
+    else if (status >= 400) {
+        curl_off_t after_s = 0;
         refused (status, json, err);
-    else if (text.size && !json)
+        if (curl_easy_getinfo (self->call, CURLINFO_RETRY_AFTER, &after_s) == CURLE_OK && after_s > 0)
+            err->retry_after_s = after_s < UINT32_MAX ? (uint32_t)after_s : UINT32_MAX;
+    } else if (text.size && !json)
         err_set (err, ERR_PROTOCOL, "the server's answer is not JSON; is it a Myelin server?");
     else {
         *reply = json;

@@ -20,7 +20,8 @@ void rest_escape (str_t *out, const char *text);
 
 /*  One call. `path` is below /api/v1/, with its query; `body` (borrowed) may be NULL. The reply goes to *reply, which
  *  the caller decrefs (NULL when the server sent none). Returns the HTTP status; -1 with ERR_UNAVAILABLE when the
- *  server cannot be reached, and for every status from 400 up with the code and detail the server gave. */
+ *  server cannot be reached, and for every status from 400 up with the code and detail the server gave, and its
+ *  Retry-After. */
 int rest_call (rest_t *self, const char *method, const char *path, const json_t *body, json_t **reply, err_t *err);
 
 /*  Called while a file is sent. */

@@ -1,8 +1,10 @@
 """Limits of what a user may have waiting, stored, and submit in a second; over REST and REQ, on real processes."""
 import os
+import pathlib
+import tempfile
 import time
 
-from harness import TASKS, running, wait_for
+from harness import TASKS, command, running, wait_for
 from test_api import both, upload
 from gateway_alone import problem
 
@@ -106,6 +108,18 @@ def test_so_many_submits_a_second_are_taken():
         seconds = time.monotonic() - begun
         assert waited and seconds >= (12 - 6) / 2 - 0.1, (waited, seconds)
         assert len(documents(clients[0])) == 12
+
+
+def test_the_command_line_waits_as_it_is_told():
+    with running(workers=NO_WORKERS, args=["--user-rate", "1", "--user-burst", "2"]) as system, \
+            tempfile.TemporaryDirectory() as place:
+        for number in range(4):
+            (pathlib.Path(place) / f"{number}.txt").write_text(f"text {number}")
+        begun = time.monotonic()
+        ended = command("submit", place, server=system.addresses["http"])
+        assert ended.returncode == 0 and len(ended.stdout.splitlines()) == 4, ended
+        assert time.monotonic() - begun >= 1.5
+        assert len(documents(next(both(system)))) == 4
 
 
 def test_a_refusal_says_what_the_shape_of_a_problem_is():
