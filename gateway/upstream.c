@@ -11,6 +11,7 @@
 #define SLOT_BITS    20
 #define RECONNECT_MS 100 /* at most: a broker that restarts is to be found at once */
 #define NOBODY       UINT32_MAX
+#define STUCK_BYTES  (64u << 20) /* of what was sent and given up: more are not sent to who does not read */
 
 typedef enum { SLOT_FREE, SLOT_UNSENT, SLOT_SENT } slot_state_t;
 
@@ -22,6 +23,7 @@ typedef struct {
     bool safe;
     str_t header; /* encoded; its memory stays with the slot */
     buf_t *payload;
+    size_t bytes; /* of the payload */
     upstream_done_fn *done;
     void *owner;
 } slot_t;
@@ -35,6 +37,7 @@ struct upstream {
     uint64_t soonest_ms;    /* no slot's deadline is before this */
     slot_t *slots;
     uint32_t slot_count, used;
+    size_t stuck_bytes; /* of questions that were given up since the last reply: they may still be in the socket */
     uint32_t free_list;
     uint32_t unsent_head, unsent_tail;
     frames_t in;
@@ -156,6 +159,8 @@ static void fail (upstream_t *self, uint32_t index, const char *why)
 /*  False: it has to wait. */
 static bool send_slot (upstream_t *self, slot_t *slot)
 {
+    if (slot->bytes && self->stuck_bytes >= STUCK_BYTES)
+        return false;
     if (FAILPOINT_ERROR (GATEWAY_ASK, NULL) == -1 ||
         frames_send_encoded (self->socket, NULL, str_span (&slot->header), &slot->payload, slot->payload ? 1 : 0,
                              "a request", NULL) == -1)
@@ -184,10 +189,13 @@ void upstream_ask (upstream_t *self, wire_msg_t *msg, buf_t *payload, bool safe,
     str_clear (&slot->header);
     wire_encode (msg, &slot->header);
     slot->payload = buf_ref (payload);
+    slot->bytes = buf_size (payload);
     slot->safe = safe;
     slot->done = done;
     slot->owner = owner;
-    slot->deadline_ms = clock_mono_ms () + timeout_ms;
+    /* While a peer hangs, its clients try again and again: what they send must not pile up before it. */
+    bool is_stuck = slot->bytes && self->stuck_bytes >= STUCK_BYTES;
+    slot->deadline_ms = clock_mono_ms () + (is_stuck ? 0 : timeout_ms);
     uint64_t look_ms = slot->deadline_ms;
     if (!self->connected && self->away_since_ms + UPSTREAM_GRACE_MS < look_ms)
         look_ms = self->away_since_ms + UPSTREAM_GRACE_MS;
@@ -233,6 +241,7 @@ static bool drain (upstream_t *self)
             log_write (LOG_WARN, "frame_dropped", NULL, "from the %s: %s", self->name, err.message);
             continue;
         }
+        self->stuck_bytes = 0; /* it reads */
         uint64_t req = self->in.msg.reply.req;
         uint32_t index = (uint32_t)(req & ((1u << SLOT_BITS) - 1));
         if (self->in.msg.kind != WIRE_KIND_REPLY)
@@ -249,6 +258,7 @@ static bool drain (upstream_t *self)
 static void lost_connection (upstream_t *self, uint64_t now_ms)
 {
     self->connected = false;
+    self->stuck_bytes = 0;
     self->away_since_ms = now_ms;
     self->soonest_ms = 0;
     log_write (LOG_WARN, "peer_away", NULL, "the connection to the %s is gone", self->name);
@@ -332,7 +342,9 @@ static void expire (upstream_t *self, uint64_t now_ms)
     while (late != NOBODY) {
         uint32_t index = late;
         late = self->slots[index].next;
-        fail (self, index, self->slots[index].state == SLOT_SENT ? "did not answer in time" : "is away");
+        bool was_sent = self->slots[index].state == SLOT_SENT;
+        self->stuck_bytes += was_sent ? self->slots[index].bytes : 0;
+        fail (self, index, was_sent || self->connected ? "did not answer in time" : "is away");
     }
 }
 
