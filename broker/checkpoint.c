@@ -2,6 +2,7 @@
  * its owner's alone. So nobody is asked who he is; and nobody says where to write (docs/adr/0012).
  */
 #include "broker/checkpoint.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "store/kv_rocks.h"
 
@@ -42,6 +43,8 @@ static int act (checkpoint_t *self, checkpoint_action_t action, uint64_t now_ms,
     case CHECKPOINT_BEGIN:
         if (kv_rocks_checkpoint (self->kv, self->path.data, err) == -1)
             return -1;
+        log_write (LOG_INFO, "checkpoint.made", NULL, "a backup is being made; the records were copied in %llu ms",
+                   (unsigned long long)(clock_mono_ms () - now_ms));
         self->keep_until_ms = now_ms + KEEP_MS;
         return 0;
     case CHECKPOINT_KEEP:
@@ -65,8 +68,7 @@ void checkpoint_input (checkpoint_t *self, void *front, const frames_t *in, uint
         msg.reply.code = span_str (err_name (err.code));
         msg.reply.detail = span_str (err.message);
         log_write (LOG_WARN, "checkpoint.failed", NULL, "%s", err.message);
-    } else if (asked->action == CHECKPOINT_BEGIN)
-        log_write (LOG_INFO, "checkpoint.made", NULL, "a backup is being made");
+    }
     if (frames_send (front, in->route, &msg, NULL, 0, &err) == -1)
         log_write (LOG_DEBUG, "asker_gone", NULL, "a reply found no one: %s", err.message);
 }

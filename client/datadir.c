@@ -1,6 +1,7 @@
 #include "client/datadir.h"
 #include "base/dir.h"
 #include "base/log.h"
+#include "integrity/files.h"
 #include "integrity/restore.h"
 
 #include <assert.h>
@@ -82,6 +83,14 @@ static int check_writable (const datadir_t *self, err_t *err)
     close (fd);
     unlink (name);
     return rc;
+}
+
+/*  A backup that was killed left the databases' files under second names, which keep their room. */
+static int remove_checkpoint (const datadir_t *self, err_t *err)
+{
+    char name[PATH_MAX + 16];
+    snprintf (name, sizeof name, "%s/checkpoint", self->path);
+    return files_remove (name, err);
 }
 
 /*  A restore that was interrupted left a part of the data. */
@@ -227,8 +236,8 @@ datadir_t *datadir_open (const char *path, err_t *err)
         err_set_errno (err, ERR_IO, errno, "cannot use the data directory '%s'", path);
         goto failed;
     }
-    if (take_lock (self, err) || check_whole (self, err) || check_writable (self, err) || make_run (self, err) ||
-        say_run (self, err))
+    if (take_lock (self, err) || check_whole (self, err) || check_writable (self, err) ||
+        remove_checkpoint (self, err) || make_run (self, err) || say_run (self, err))
         goto failed;
     return self;
 failed:

@@ -23,6 +23,8 @@ typedef struct {
     uint64_t fixed, to_process, lost_bytes;
     uint64_t salvage_broker, salvage_content;
     bool index_is_stale, failed;
+    report_t last; /* of the last look at all records, when it found nothing, and nothing was changed since */
+    bool is_known_well;
     size_t turn;
     err_t *err;
 } repair_t;
@@ -160,6 +162,8 @@ static int mend (repair_t *self)
             return -1;
         if (self->salvage_content && salvage_one (self, PLACE_CONTENT) == -1)
             return -1;
+        self->last = pass;
+        self->is_known_well = !pass.findings;
         if (!self->fixed && !self->salvage_broker && !self->salvage_content)
             return 0;
     }
@@ -233,6 +237,7 @@ static int queue_again (repair_t *self)
     verify_open (&self->look, self->broker, self->content, &pass);
     end_turn (self);
     core_destroy (&self->core);
+    self->is_known_well = false;
     return self->failed ? -1 : 0;
 }
 
@@ -263,5 +268,11 @@ int repair_run (const repair_config_t *config, report_t *done, report_t *left, e
     close_both (&self);
     if (rc == 0)
         rc = renew_index (&self);
-    return rc == 0 ? verify_run (&look, left, err) : -1;
+    if (rc == -1 || !self.is_known_well)
+        return rc == -1 ? -1 : verify_run (&look, left, err);
+    /* Everything was looked at after the last change, and the index was compared, or is made of it. */
+    self.last.tell = left->tell;
+    self.last.listener = left->listener;
+    *left = self.last;
+    return 0;
 }

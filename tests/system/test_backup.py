@@ -206,6 +206,13 @@ def test_an_interrupted_backup_is_none_and_the_next_one_is_whole():
             assert command("backup", place / "backup", "--data", system.data).returncode == 0
             assert verify_backup(place / "backup")[0] == 0
             assert not (place / "backup.partial").exists()
+            process, held = slow_backup(system, place / "third")
+            process.kill()
+            process.communicate()
+            os.kill(held, signal.SIGCONT)
+            assert pathlib.Path(system.data, "checkpoint").exists()
+            system.restart()
+            assert not pathlib.Path(system.data, "checkpoint").exists(), "what a killed backup left keeps room"
     finally:
         shutil.rmtree(place)
 
