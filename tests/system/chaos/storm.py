@@ -59,7 +59,9 @@ class Storm:
                 wait_for(lambda: processes(self.system, "parser"), 5, "a parser", 0.002)
         found = []
         for role in sorted(chosen):
-            pids = processes(self.system, role) or processes(self.system, "zygote")
+            pids = processes(self.system, role)
+            if not pids and role == "parser":
+                role, pids = "zygote", processes(self.system, "zygote")
             found += [(role, self.dice.choice(pids))] if pids else []
         return found
 

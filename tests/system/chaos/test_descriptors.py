@@ -110,3 +110,10 @@ def test_a_supervisor_without_descriptors_starts_what_died_when_it_has_some_agai
             wait_for(lambda: said(system, "cannot start chunk"), 20, "that it cannot be started is said")
             assert client.wait(client.submit("note"))["status"] == "completed"
         system.wait_for_children("chunk", 2, without=(killed,))
+
+
+def test_who_may_need_many_descriptors_takes_all_there_are_to_have():
+    with journalled(6, limits=(512, 4096)) as (system, _, __):
+        for role in ("broker", "storage", "gateway"):
+            for pid in system.children(role):
+                assert resource.prlimit(pid, resource.RLIMIT_NOFILE) == (4096, 4096), role
