@@ -22,6 +22,7 @@
 
 /*  X (symbol, name, the call can return an error) */
 #define FAILPOINTS(X)                                                                                                  \
+    X (BROKER_START, "broker.start", false)                                                                            \
     X (BROKER_COMMIT_BEFORE, "broker.commit.before", true)                                                             \
     X (BROKER_COMMIT_AFTER, "broker.commit.after", false)                                                              \
     X (BROKER_SEND_REPLY, "broker.send.reply", false)                                                                  \
@@ -34,6 +35,8 @@
     X (WORKER_RESULT_BEFORE, "worker.result.before", true)                                                             \
     X (WORKER_RESULT_AFTER, "worker.result.after", false)                                                              \
     X (WORKER_ACK, "worker.ack", false)                                                                                \
+    X (KV_MARK, "kv.mark", false)                                                                                      \
+    X (STORAGE_START, "storage.start", false)                                                                          \
     X (STORAGE_APPLY, "storage.apply", true)                                                                           \
     X (STORAGE_REMOVALS_BEFORE, "storage.removals.before", true)                                                       \
     X (STORAGE_REMOVALS_AFTER, "storage.removals.after", false)                                                        \

@@ -1,5 +1,6 @@
 #include "base/clock.h"
 #include "base/dir.h"
+#include "base/failpoint.h"
 #include "base/files.h"
 #include "base/log.h"
 #include "base/options.h"
@@ -63,8 +64,10 @@ static int open_state (const char *path, const core_config_t *config, kv_t **kv,
 {
     do {
         if ((*kv = records_open (path, err)) &&
-            (*core = core_new (config, *kv, clock_mono_ms (), clock_wall_ms (), err)))
+            (*core = core_new (config, *kv, clock_mono_ms (), clock_wall_ms (), err))) {
+            FAILPOINT (BROKER_START); /* the new epoch is durable, and nobody knows it */
             return 0;
+        }
         kv_destroy (kv);
     } while (err->code == ERR_DISK_FULL && ballast_release (config->data_dir));
     return -1;

@@ -1,4 +1,5 @@
 /*  The index is made from the database: at a start it gets what it lacks, be that a few rows or all of them. */
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "store/content_private.h"
 #include "store/records.h"
@@ -100,8 +101,10 @@ int content_index_catch_up (content_t *self, uint64_t next_row, err_t *err)
         rc = add_removed (&catch_up, removed, count, err);
     if (rc == 0 && next_row < end)
         rc = add_from (&catch_up, next_row, err);
-    if (rc == 0 && (count || next_row < end))
+    if (rc == 0 && (count || next_row < end)) {
+        FAILPOINT (STORAGE_START);
         rc = index_commit (self->index, end, err);
+    }
     free (removed);
     str_free (&catch_up.segment);
     str_free (&catch_up.text);

@@ -1,4 +1,5 @@
 #include "store/kv_rocks.h"
+#include "base/failpoint.h"
 #include "store/wal.h"
 #include "store/wal_mark.h"
 
@@ -102,8 +103,10 @@ static int rocks_commit (kv_t *kv, const kv_batch_t *batch, bool sync, err_t *er
     if (error)
         return kv_rocks_error (err, error, "cannot write the database");
     err_t why;
-    if (sync && self->mark)
+    if (sync && self->mark) {
+        FAILPOINT (KV_MARK);
         put_mark (self, self->write, &why); /* the commit is durable; what is wrong shows in the next one */
+    }
     return 0;
 }
 

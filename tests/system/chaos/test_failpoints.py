@@ -20,8 +20,11 @@ CAN_FAIL = [name for name, can_fail in POINTS if can_fail == "true"]
 HITS = int(os.environ.get("MYELIN_CHAOS_HITS", 20))  # at each of them
 # One in so many times: what is passed all the time shall let some work through in between.
 RARE, OFTEN = 3, 30
-CHANCE = {"broker.unlink": 2, "broker": OFTEN, "worker": 15, "storage.reply": 10, "storage": RARE, "blob": RARE,
+CHANCE = {"broker.start": RARE, "broker.unlink": 2, "kv": OFTEN, "broker": OFTEN, "worker": 15, "storage.reply": 10, "storage": RARE, "blob": RARE,
           "gateway": OFTEN}
+
+
+STARTS = {"broker.start": "broker", "storage.start": "storage"}  # passed only by who is started again
 
 
 def has_failpoints(program):
@@ -58,6 +61,11 @@ def work(client, counts, names, most, seconds):
         assert time.monotonic() < deadline, f"not {most} times each in {seconds} s: {missing}"
         notes.append(client.submit(client.dice.choice(["note", "page"])))
         papers.append(client.submit("paper"))
+        for name, role in STARTS.items():
+            if name in missing:
+                for pid in client.system.children(role):
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGKILL)
         for _ in range(5 if "storage.reply" in missing else 1):
             client.ask("GET", "search?q=harbour")
         if len(notes) > 4:  # a new revision takes the place of the old one
