@@ -13,16 +13,19 @@ typedef struct checkpoint checkpoint_t;
 checkpoint_t *checkpoint_new (kv_t *kv, const char *data_dir);
 void checkpoint_destroy (checkpoint_t **self_p);
 
-/*  Does what a CHECKPOINT says, and answers it on the ROUTER `front`. */
+/*  Does what a CHECKPOINT says, and answers it on the ROUTER `front`: at once, or from checkpoint_turn. */
 void checkpoint_input (checkpoint_t *self, void *front, const frames_t *in, uint64_t now_ms);
+
+/*  Becomes readable when there is something for checkpoint_turn. */
+int checkpoint_fd (const checkpoint_t *self);
+
+/*  Once a turn. True once after the keeping ended, or its time had come: what was kept is to go now. */
+bool checkpoint_turn (checkpoint_t *self, void *front, uint64_t now_ms);
 
 /*  True while files are to be kept. */
 bool checkpoint_keeps (const checkpoint_t *self);
 
-/*  When that ends by itself; UINT64_MAX: nothing is kept. */
+/*  When that ends by itself; UINT64_MAX: nothing is kept, or for as long as the copy takes. */
 uint64_t checkpoint_deadline (const checkpoint_t *self);
-
-/*  True once after it ended, or its time had come: what was kept is to go now. */
-bool checkpoint_ended (checkpoint_t *self, uint64_t now_ms);
 
 #endif

@@ -18,6 +18,7 @@
 
 #define DRAIN_MAX     512         /* messages a turn takes from one socket: timers must not starve */
 #define DRAIN_BYTES   (16u << 20) /* and about so much: a turn holds what it took in its batch, and in RocksDB's */
+#define FIRST_PID     5           /* of what is polled: processes of workers from here on */
 #define FEED_HWM      20000
 #define DISK_CHECK_MS 1000u
 /*  Of the space that is to stay free: with less than a half of it no task is begun, since what is stored for those that
@@ -345,7 +346,7 @@ static uint64_t look_at_files (server_t *self, uint64_t now)
 
 static int wait_for_input (server_t *self, int signal_fd, uint64_t deadline_ms)
 {
-    size_t count = 4 + self->peer_count;
+    size_t count = FIRST_PID + self->peer_count;
     if (count > self->item_room) {
         self->item_room = count + 16;
         self->items = realloc (self->items, self->item_room * sizeof *self->items);
@@ -356,7 +357,8 @@ static int wait_for_input (server_t *self, int signal_fd, uint64_t deadline_ms)
     self->items[1] = (zmq_pollitem_t){ .socket = self->front, .events = ZMQ_POLLIN };
     self->items[2] = (zmq_pollitem_t){ .socket = self->feed, .events = ZMQ_POLLIN };
     self->items[3] = (zmq_pollitem_t){ .fd = signal_fd, .events = ZMQ_POLLIN };
-    int used = 4;
+    self->items[4] = (zmq_pollitem_t){ .fd = checkpoint_fd (self->checkpoint), .events = ZMQ_POLLIN };
+    int used = FIRST_PID;
     for (size_t i = 0; i < self->peer_count; i++)
         if (self->peers[i].pid_fd != -1)
             self->items[used++] = (zmq_pollitem_t){ .fd = self->peers[i].pid_fd, .events = ZMQ_POLLIN };
@@ -369,7 +371,7 @@ static int wait_for_input (server_t *self, int signal_fd, uint64_t deadline_ms)
 /*  Processes that ended are given up when what they said last has been heard. */
 static void check_pids (server_t *self, int used, uint64_t now)
 {
-    for (int i = 4; i < used; i++)
+    for (int i = FIRST_PID; i < used; i++)
         if (self->items[i].revents)
             for (size_t p = 0; p < self->peer_count; p++)
                 if (self->peers[p].pid_fd == self->items[i].fd) {
@@ -415,7 +417,7 @@ int server_run (server_t *self, int signal_fd, err_t *err)
         int used = wait_for_input (self, signal_fd, deadline);
         uint64_t now = clock_mono_ms ();
         core_begin (self->core, now, clock_wall_ms ());
-        if (checkpoint_ended (self->checkpoint, now) && core_unlink_again (self->core, err) == -1)
+        if (checkpoint_turn (self->checkpoint, self->front, now) && core_unlink_again (self->core, err) == -1)
             return -1;
         check_disk (self, now);
         drain (self, self->intake, false);
