@@ -6,6 +6,7 @@ table and writes out/NAME.json and out/NAME.svg. $MYELIN_BENCH_QUICK=1 makes all
 """
 import sys
 
+import backup
 import measure
 import report
 
@@ -16,6 +17,7 @@ MEASUREMENTS = {
     "workers": (measure.workers, "fixed numbers of workers against ranges, on notes and on pages that are hard to parse"),
     "latency": (measure.latency, "one note on an idle system, from its submit until a search finds it"),
     "idle": (measure.idle, "CPU and memory of all processes while nothing happens"),
+    "backup": (backup.backup, "a backup while documents come: time, size, what others notice; verify and restore"),
     "pending": (measure.pending, "a million pending tasks: the broker's memory, and how long a restart takes"),
 }
 
