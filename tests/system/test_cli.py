@@ -113,8 +113,8 @@ def test_help_and_typos():
     assert listed.returncode == 0 and not listed.stderr
     names = re.findall(r"^  (\w+) {2,}\S", listed.stdout, re.M)
     assert {"up", "submit", "search", "tasks", "task", "watch", "cancel", "retry", "queue", "documents",
-            "quarantine"} <= set(names)
-    assert not set(names) & {"user", "keygen", "backup", "restore", "repair", "doctor"}
+            "quarantine", "backup", "restore", "verify", "repair"} <= set(names)
+    assert not set(names) & {"user", "keygen", "doctor"}
     for name in names:
         if not name.isdigit() and name != "help":
             shown = command("help", name)
