@@ -350,6 +350,15 @@ static int drop_document (content_t *self, const wire_job_t *job, const content_
     return 0;
 }
 
+/*  The visible revision goes: it is one of a task that did not complete, and there was none before it. */
+static void drop_visible (content_t *self, const wire_job_t *job, const content_document_t *old)
+{
+    content_document_t document = { .dropped_through =
+                                        job->revision > old->dropped_through ? job->revision : old->dropped_through };
+    put_document (self, job, &document);
+    content_garbage_add (self, job->user, job->document, job->revision, false);
+}
+
 /*  What the visible revision holds, for a job that came again after its commit. */
 static void answer_again (content_change_t *change, const content_document_t *document)
 {
@@ -401,7 +410,9 @@ static int apply (content_t *self, content_change_t *change, str_t *bytes, err_t
             return -1;
         return job->action == JOB_COMMIT || job->final ? commit (self, change, &old, err) : 0;
     case JOB_DROP_REVISION:
-        if (!is_visible && job->revision)
+        if (is_visible && job->revision && job->final)
+            drop_visible (self, job, &old);
+        else if (!is_visible && job->revision)
             content_garbage_add (self, job->user, job->document, job->revision, false);
         return 0;
     case JOB_DROP_DOCUMENT:

@@ -105,7 +105,8 @@ typedef enum {
     F (S, u32, first_segment) /* extract: number of the first segment to send (the one after `cursor`) */              \
     F (S, u32, limit)         /* extract: segments with numbers below this may be sent; ACKs raise it */               \
     F (S, u64, text_offset)   /* bytes of text in the segments before this one */                                      \
-    F (S, u8, final)          /* storage: commit the revision together with this segment */                            \
+    F (S, u8, final)          /* storage: commit the revision together with this segment; DROP_REVISION: also when it  \
+                                 is the visible one */                                                                 \
     F (S, u32, segments)      /* storage commit: segments in the revision */                                           \
     F (S, u8, columns)
 /*  The result for (number, segment) is durable or rejected: forget it. `limit` as in the job. */

@@ -230,11 +230,27 @@ static void send_commit (core_t *self, core_worker_t *worker, run_t *run)
     send_job (self, worker, &run->commit, &msg, NULL, 0);
 }
 
+/*  A power cut can take that storage was told to commit (it is not synced), but not what it committed: when the task is
+ *  cancelled then, its revision is visible, and has to go. Where another was visible before, which is gone, it stays:
+ * it is of the same bytes. */
+static bool nothing_completed (core_t *self, const purge_t *purge)
+{
+    record_document_t document;
+    str_t bytes = STR_INIT;
+    record_key (&self->key, purge->user->name, purge->document);
+    bool nothing = record_get (self->kv, FAMILY_DOCUMENTS, str_span (&self->key), &record_document_shape, &document,
+                               &bytes, NULL) == 1 &&
+                   !document.revision;
+    str_free (&bytes);
+    return nothing;
+}
+
 static void send_purge (core_t *self, core_worker_t *worker, purge_t *purge)
 {
     wire_job_t msg = { .document = purge->document,
                        .action = purge->revision ? JOB_DROP_REVISION : JOB_DROP_DOCUMENT,
-                       .revision = purge->revision };
+                       .revision = purge->revision,
+                       .final = purge->revision && nothing_completed (self, purge) };
     send_job (self, worker, &purge->unit, &msg, NULL, 0);
 }
 

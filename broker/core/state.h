@@ -131,6 +131,7 @@ struct task {
     bool front;
     bool watched;    /* somebody has subscribed to it alone */
     bool removing;   /* its deletion waits for its end (core.removals) */
+    bool inherited;  /* of before this start: a power cut may have taken that it was begun, but not what it stored */
     bool committing; /* storage was told to commit, now or before a crash, and may have done it: no cancelling */
 };
 

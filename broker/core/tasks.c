@@ -232,7 +232,7 @@ int task_start (core_t *self, task_t *task, err_t *err)
     bool again = task->status == TASK_PROCESSING;
     task->run = run_new (self, task);
     task->run->resumed = again;
-    task->run->touched_storage = again; /* what it wrote before the crash is still there */
+    task->run->touched_storage = again || task->inherited; /* what it wrote before the crash is still there */
     if (again && load_resume (self, task->run, err) == -1)
         return -1;
     record_task_t record;
@@ -342,7 +342,8 @@ static void task_end (core_t *self, task_t *task, task_event_t event, span_t cod
                         : task->status == TASK_FAILED  ? FEED_FAILED
                                                        : FEED_CANCELLED;
     events_publish (self, task->user, feed, task->id, &end);
-    if ((run ? run->touched_storage : task->started_at != 0) && task->status != TASK_COMPLETED && !BUG (REMAINS))
+    bool remains = run ? run->touched_storage : task->started_at != 0 || task->inherited;
+    if (remains && task->status != TASK_COMPLETED && !BUG (REMAINS))
         purge_create (self, task->user, task->document, task->revision);
     self->sync = true;
     self->removals_met = self->removals_met || task->removing;
@@ -487,6 +488,7 @@ static int load_one (core_t *self, span_t key, span_t value, err_t *err)
     task->attempts = live.attempts;
     task->history = live.history;
     task->committing = live.committing;
+    task->inherited = true;
     task->priority = live.priority;
     task->progress = live.progress;
     task->stage = live.stage;

@@ -60,13 +60,29 @@ void check_books (span_t queue)
                 kv_memory_count (sim.kv, FAMILY_BLOBS), kv_memory_count (sim.kv, FAMILY_HASHES));
 }
 
+/*  What is visible is what the broker knows to be completed; only a power cut may take that knowledge, and then there
+ *  was something visible before. */
+static void check_revision (const task_t *task, uint64_t visible)
+{
+    record_document_t document;
+    str_t key = STR_INIT, bytes = STR_INIT;
+    record_key (&key, span_str (user_names[task->user]), task->document);
+    if (record_get (sim.kv, FAMILY_DOCUMENTS, str_span (&key), &record_document_shape, &document, &bytes, NULL) == 1 &&
+        document.revision != visible && !(document.revision && depot_is_dark (sim.depot, task->document)))
+        broken ("revision %" PRIu64 " of document %s is visible, %" PRIu64 " is completed", visible,
+                name_of (task->document), document.revision);
+    str_free (&key);
+    str_free (&bytes);
+}
+
 /*  What a task that has ended left in the depot. */
 static void check_depot (const task_t *task)
 {
     uint32_t segments, expected = 0;
     uint64_t revision = depot_visible (sim.depot, task->document, &segments);
+    check_revision (task, revision);
     if (task->final != COMPLETED) {
-        bool may_be_there = task->dark || task->completed;
+        bool may_be_there = task->completed;
         for (size_t i = 0; i < sim.task_count; i++) /* another task of the same document */
             may_be_there |= uuid_eq (sim.tasks[i].document, task->document) && &sim.tasks[i] != task;
         if (revision && !may_be_there)

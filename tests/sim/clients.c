@@ -128,6 +128,24 @@ void clients_hear_event (const out_t *out)
         task->power_lost = false;
 }
 
+/*  What storage commits or has committed must not be cancelled any more, unless a power cut took that it was told to.
+ */
+static void check_cancelled (const task_t *task)
+{
+    record_task_t record;
+    uint32_t segments;
+    str_t key = STR_INIT, bytes = STR_INIT;
+    if (hands_commit (sim.hands, task->id, core_epoch (sim.core)))
+        broken ("task %s is cancelled while storage commits it", name_of (task->id));
+    record_key (&key, span_str (user_names[task->user]), task->id);
+    if (record_get (sim.kv, FAMILY_TASKS, str_span (&key), &record_task_shape, &record, &bytes, NULL) == 1 &&
+        record.revision == depot_visible (sim.depot, task->document, &segments) &&
+        !depot_is_dark (sim.depot, task->document))
+        broken ("task %s is cancelled, and its revision %" PRIu64 " is visible", name_of (task->id), record.revision);
+    str_free (&key);
+    str_free (&bytes);
+}
+
 void clients_forget (task_t *task)
 {
     *task = sim.tasks[--sim.task_count];
@@ -199,6 +217,8 @@ void clients_hear_answer (const out_t *out)
             seen (task, body);
             if (task->final != CANCELLED && task->final != UNKNOWN && !task->replaying)
                 broken ("a cancelled task is %s", status_names[task->final]);
+            if (task->final == CANCELLED && !task->replaying)
+                check_cancelled (task);
             task->power_lost = false;
         }
         break;

@@ -12,6 +12,7 @@ typedef struct {
 typedef struct {
     uuid_t id;
     uint64_t visible, dropped_through;
+    uint64_t dark; /* what was visible when the power was lost last */
     revision_t revisions[REVISIONS];
 } shelf_t;
 
@@ -110,8 +111,13 @@ void depot_apply (depot_t *self, const wire_job_t *job)
             commit (shelf, job->revision);
         break;
     case JOB_DROP_REVISION:
-        if (job->revision != shelf->visible)
-            drop (shelf, 0, job->revision);
+        if (job->revision == shelf->visible && !job->final)
+            break;
+        if (job->revision == shelf->visible) {
+            shelf->visible = 0;
+            shelf->dropped_through = job->revision;
+        }
+        drop (shelf, 0, job->revision);
         break;
     case JOB_DROP_DOCUMENT:
         shelf->dropped_through = UINT64_MAX;
@@ -129,6 +135,18 @@ uint64_t depot_visible (const depot_t *self, uuid_t document, uint32_t *segments
         return 0;
     *segments = revision_of (shelf, shelf->visible, true)->segments;
     return shelf->visible;
+}
+
+void depot_power_lost (depot_t *self)
+{
+    for (size_t i = 0; i < self->count; i++)
+        self->shelves[i].dark = self->shelves[i].visible;
+}
+
+bool depot_is_dark (const depot_t *self, uuid_t document)
+{
+    const shelf_t *shelf = shelf_of (self, document);
+    return shelf && shelf->visible && shelf->dark == shelf->visible;
 }
 
 bool depot_has_remains (const depot_t *self, uuid_t document)

@@ -611,3 +611,22 @@ void hands_work (hands_t *self, uint64_t now)
             ;
     }
 }
+
+static bool commits (const wire_job_t *job, uuid_t task, uint64_t epoch)
+{
+    return job->final && job->epoch == epoch && uuid_eq (job->task, task);
+}
+
+bool hands_commit (const hands_t *self, uuid_t task, uint64_t epoch)
+{
+    bool found = false;
+    for (size_t i = 0; i < self->count; i++) {
+        const hand_t *hand = self->hands[i];
+        for (size_t j = 0; j < hand->held_count; j++)
+            found |= hand->stage == STAGE_STORAGE && commits (&hand->held[j].job, task, epoch);
+        for (size_t j = 0; j < hand->inbox_count; j++)
+            found |= hand->stage == STAGE_STORAGE && hand->inbox[j].msg.kind == WIRE_KIND_JOB &&
+                     commits (&hand->inbox[j].msg.job, task, epoch);
+    }
+    return found;
+}

@@ -49,4 +49,7 @@ void hands_look (const hands_t *self, hands_look_fn *fn, void *arg);
 /*  Passing faults happen (a parser crashes, a disk is full) as long as this is on. */
 void hands_faults (hands_t *self, bool on);
 
+/*  A storage has a job of this epoch in its hands that commits the task. */
+bool hands_commit (const hands_t *self, uuid_t task, uint64_t epoch);
+
 #endif

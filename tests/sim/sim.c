@@ -176,6 +176,8 @@ static void crash (bool power)
     waits_forget (waits);
     attempts_forget (attempts);
     kv_memory_crash (sim.kv, power);
+    if (power)
+        depot_power_lost (sim.depot);
     hands_broker_died (sim.hands);
     sim.crashes++;
     sim.cuts += power;
@@ -194,7 +196,6 @@ static void crash (bool power)
     }
     for (size_t i = 0; i < sim.task_count; i++) {
         sim.tasks[i].power_lost |= power;
-        sim.tasks[i].dark |= power && !is_final (sim.tasks[i].final);
         if (power && !is_final (sim.tasks[i].final))
             sim.tasks[i].progress = 0;
     }

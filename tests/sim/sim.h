@@ -27,7 +27,6 @@ typedef struct {
     bool cancelling;
     bool replaying;  /* somebody may have asked to process it again */
     bool power_lost; /* since it was last seen: what was not synced may have changed */
-    bool dark;       /* power was lost in its life: a cancel may have come when storage had committed already */
     bool completed;  /* once, if not now */
     status_t final;  /* seen at its end */
     uint32_t progress;

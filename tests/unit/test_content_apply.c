@@ -154,6 +154,25 @@ static void a_dropped_revision_is_gone_but_never_the_visible_one (void **state)
     assert_string_equal (search_for (self, "ana", "third", SEARCH_TEXT).items[0].text, "third again");
 }
 
+static void the_visible_revision_of_a_task_that_did_not_complete_can_be_dropped (void **state)
+{
+    fixture_t *self = *state;
+    uuid_t id = uuid_new ();
+    put_note (self, "ana", id, 1, "cancelled");
+    job_t drop = job_plain (JOB_DROP_REVISION, "ana", id, 1);
+    drop.job.final = 1;
+    apply_job (self, drop);
+    for (int mode = SEARCH_HYBRID; mode <= SEARCH_VECTOR; mode++)
+        assert_int_equal (search_for (self, "ana", "cancelled", (search_mode_t)mode).count, 0);
+    tidy_up (self);
+    put_note (self, "ana", id, 1, "cancelled"); /* late */
+    assert_int_equal (search_for (self, "ana", "cancelled", SEARCH_HYBRID).count, 0);
+    put_note (self, "ana", id, 2, "processed again");
+    apply_job (self, drop); /* once more, as after a crash */
+    tidy_up (self);
+    assert_int_equal (search_for (self, "ana", "processed", SEARCH_HYBRID).count, 1);
+}
+
 static void a_dropped_document_is_gone_at_once_and_late_jobs_do_not_bring_it_back (void **state)
 {
     fixture_t *self = *state;
@@ -290,6 +309,7 @@ int main (void)
         TEST (what_is_older_than_the_visible_revision_is_taken_and_ignored),
         TEST (a_commit_that_comes_again_is_answered_with_the_same_counts),
         TEST (a_dropped_revision_is_gone_but_never_the_visible_one),
+        TEST (the_visible_revision_of_a_task_that_did_not_complete_can_be_dropped),
         TEST (a_dropped_document_is_gone_at_once_and_late_jobs_do_not_bring_it_back),
         TEST (a_document_dropped_through_a_revision_may_come_back_with_a_later_one),
         TEST (a_batch_is_applied_in_order_and_a_bad_job_spoils_no_other),

@@ -259,6 +259,43 @@ static void a_storage_in_trouble_may_have_committed_all_the_same (void **state)
     world_stop (&world);
 }
 
+/*  That storage was told to commit is not synced, nor that the task was begun: a power cut takes both, but not what
+ *  storage made visible. */
+static void a_cancel_after_a_power_cut_takes_back_what_storage_had_committed (void **state)
+{
+    world_t world;
+    uuid_t workers[STAGE_COUNT], task;
+    frames_t job;
+    (void)state;
+    for (int completed_before = 0; completed_before < 2; completed_before++) {
+        world_start (&world, NULL);
+        world_submit (&world, "ann", "hello", 0, NULL, &task);
+        world_hire (&world, workers);
+        if (completed_before) {
+            world_work_all (&world, workers);
+            wire_task_process_t again = { .req = 9, .user = SPAN_LIT ("ann"), .task = task };
+            assert_int_equal (
+                world_ask (&world, &(wire_msg_t){ .kind = WIRE_KIND_TASK_PROCESS, .task_process = again }, NULL), 202);
+        }
+        for (int i = 0; i < STAGE_STORAGE; i++)
+            world_work (&world, workers[i]);
+        assert_true (world_hear (&world, WIRE_KIND_JOB, workers[STAGE_STORAGE], &job));
+        assert_int_equal (job.msg.job.final, 1);
+        uint64_t revision = job.msg.job.revision;
+        frames_clear (&job); /* and storage commits it */
+        world_restart (&world, true);
+        assert_string_equal (world_status (&world, "ann", task), completed_before ? "processing" : "pending");
+        assert_int_equal (cancel (&world, task), 200);
+        uuid_t storage = world_worker (&world, STAGE_STORAGE, 1);
+        assert_true (world_hear (&world, WIRE_KIND_JOB, storage, &job));
+        assert_int_equal (job.msg.job.action, JOB_DROP_REVISION);
+        assert_int_equal (job.msg.job.revision, revision);
+        assert_int_equal (job.msg.job.final, !completed_before); /* what was visible before is gone: better this */
+        frames_clear (&job);
+        world_stop (&world);
+    }
+}
+
 /*  Segment 1 is stored before segment 0, and after the crash again. */
 static void what_is_stored_twice_counts_once (void **state)
 {
@@ -542,6 +579,7 @@ int main (void)
         cmocka_unit_test (a_checkpoint_is_of_its_own_revision_only),
         cmocka_unit_test (what_storage_refuses_for_good_is_not_tried_for_ever),
         cmocka_unit_test (a_storage_in_trouble_may_have_committed_all_the_same),
+        cmocka_unit_test (a_cancel_after_a_power_cut_takes_back_what_storage_had_committed),
         cmocka_unit_test (what_is_stored_twice_counts_once),
         cmocka_unit_test (a_removed_task_leaves_no_history),
         cmocka_unit_test (who_waits_for_a_deletion_that_storage_refuses_is_told),
