@@ -365,6 +365,19 @@ static ask_t any_meddling (void)
     return (ask_t)(ASK_CANCEL + dice_below (&sim.dice, ASK_PRIORITY + 1 - ASK_CANCEL));
 }
 
+void clients_ask_about (ask_t kind, uuid_t id)
+{
+    const task_t *task = task_of (id);
+    if (task)
+        clients_ask (kind, task);
+}
+
+bool clients_is_last (uuid_t id, uint32_t segment)
+{
+    const task_t *task = task_of (id);
+    return task && segment + 1 == script_segments (task->content);
+}
+
 void clients_meddle_with (uuid_t id)
 {
     const task_t *task = task_of (id);

@@ -109,22 +109,25 @@ static void post (void *self, frames_t *letter)
     bool meddle = sim.meddlesome && !sim.calm && !uuid_is_null (task) &&
                   dice_one_in (&sim.dice, seldom (letter->msg.result.stage));
     bool before = meddle && dice_one_in (&sim.dice, 2);
-    if (before)
+    /* The worst time for a cancel: storage has committed, and the broker has not read of it. */
+    if (!sim.calm && letter->msg.kind == WIRE_KIND_RESULT && letter->msg.result.stage == STAGE_STORAGE &&
+        clients_is_last (task, letter->msg.result.segment) && dice_one_in (&sim.dice, 6))
+        clients_ask_about (ASK_CANCEL, task);
+    else if (before)
         clients_meddle_with (task);
     post_letter (letter);
     if (meddle && !before)
         clients_meddle_with (task);
 }
 
-/*  Or when a job has just left for a worker: the worst time is when storage was told to commit. */
+/*  Or when a job has just left for a worker. */
 static void meddle_with_job (const out_t *out)
 {
     wire_msg_t msg;
     err_t err;
-    if (sim.calm || wire_decode (buf_span (out->frames[0]), &msg, &err) == -1 || msg.kind != WIRE_KIND_JOB ||
-        !(sim.meddlesome || msg.job.final))
+    if (sim.calm || wire_decode (buf_span (out->frames[0]), &msg, &err) == -1 || msg.kind != WIRE_KIND_JOB)
         return;
-    if (dice_one_in (&sim.dice, !sim.meddlesome ? 8 : msg.job.final ? 2 : 2 * seldom (msg.job.stage)))
+    if (sim.meddlesome && dice_one_in (&sim.dice, msg.job.final ? 3 : 2 * seldom (msg.job.stage)))
         clients_meddle_with (msg.job.task);
 }
 
@@ -343,7 +346,7 @@ static void run (uint64_t seed, uint64_t steps, uint64_t trace_from)
         if (sim.step % SETTLE_EVERY == 0 || sim.step == steps) {
             check_settled ();
             sim.rush = dice_one_in (&sim.dice, 3);
-            sim.meddlesome = dice_one_in (&sim.dice, 2);
+            sim.meddlesome = dice_one_in (&sim.dice, 3);
         }
     }
     printf ("seed %" PRIu64 ": %" PRIu64 " steps, %" PRIu64 " turns, %" PRIu64 " crashes (%" PRIu64
@@ -374,7 +377,7 @@ static const char *const bug_names[] = { "none",
 #undef CORE_BUG_NAME
 };
 
-#define TRIES 6u /* seeds: the rarer a bug shows, the more luck it takes */
+#define TRIES 12u /* seeds: the rarer a bug shows, the more luck it takes */
 
 /*  True when the bug breaks a promise within `steps`. */
 static bool is_found (int bug, uint64_t seed, uint64_t steps)

@@ -98,8 +98,10 @@ void pass (uint64_t ms);
 
 /*  clients.c */
 void clients_submit (void);
-void clients_meddle (ask_t kind);       /* with a task that the dice choose */
-void clients_meddle_with (uuid_t task); /* as the dice choose, if anybody knows it */
+void clients_meddle (ask_t kind);                 /* with a task that the dice choose */
+void clients_meddle_with (uuid_t task);           /* as the dice choose, if anybody knows it */
+void clients_ask_about (ask_t kind, uuid_t task); /* if anybody knows it */
+bool clients_is_last (uuid_t task, uint32_t segment);
 void clients_ask (ask_t kind, const task_t *task);
 void clients_hear_event (const out_t *out);
 void clients_hear_answer (const out_t *out);
