@@ -127,7 +127,7 @@ static void meddle_with_job (const out_t *out)
     err_t err;
     if (sim.calm || wire_decode (buf_span (out->frames[0]), &msg, &err) == -1 || msg.kind != WIRE_KIND_JOB)
         return;
-    if (sim.meddlesome && dice_one_in (&sim.dice, msg.job.final ? 3 : 2 * seldom (msg.job.stage)))
+    if (sim.meddlesome && dice_one_in (&sim.dice, msg.job.final ? 1 : 2 * seldom (msg.job.stage)))
         clients_meddle_with (msg.job.task);
 }
 
