@@ -163,13 +163,16 @@ static void checkpoint (core_t *self, run_t *run)
     if (run->cost_us < CHECKPOINT_COST_US || run->extract_done)
         return;
     run->checkpointed = true;
+    uint32_t chunks = run->first_chunks;
+    for (uint32_t i = 0; BUG (COUNTED_AHEAD) && i < run->next - run->first; i++)
+        chunks += run->segments[i]->chunks;
     record_resume_t resume = { .revision = task->revision,
                                .segments = run->first,
                                .failed = run->first_failed,
                                .text_bytes = run->first_text_bytes,
                                .cursor = buf_span (run->first_cursor),
                                .permille = run->permille,
-                               .chunks = BUG (COUNTED_AHEAD) ? run->chunks : run->first_chunks,
+                               .chunks = chunks,
                                .embeddings = run->first_embeddings,
                                .warnings = str_span (&run->warnings),
                                .media_type = str_span (&run->media_type),
