@@ -235,8 +235,12 @@ static int judge_manifest (check_t *self, const char *name, bool may_cut, err_t 
         return damaged (err, path, manifest.good, "in what was synced");
     if (first && first->first_sequence > manifest.last_sequence + 1)
         return damaged (err, path, manifest.good, "or a log is missing that it needs");
-    if (manifest.good == manifest.size || !may_cut)
+    if (manifest.good == manifest.size)
         return 0;
+    if (!may_cut) /* RocksDB would not read it */
+        return err_set (err, ERR_CORRUPT,
+                        "the end of %s was being written when the machine stopped: start myelin once, which drops it",
+                        path);
     if (truncate (path, (off_t)manifest.good) == -1)
         return err_set_errno (err, ERR_IO, errno, "cannot cut %s", path);
     log_write (LOG_WARN, "manifest.torn", NULL,

@@ -293,6 +293,8 @@ static void the_end_of_a_manifest_may_be_torn (void **state)
         memcpy (torn, "\1\2\3\4\100\0\1", (size_t)i * 4); /* zeros; half a header; one that does not fit */
         assert_int_equal (pwrite (fd, torn, sizeof torn, size), sizeof torn);
         close (fd);
+        assert_null (open_in (copy.db, KV_ROCKS_READ_ONLY, &err));
+        assert_non_null (strstr (err.message, "start myelin once"));
         assert_int_equal (count_commits (&copy, &err), SYNCED + UNSYNCED);
     }
 }
