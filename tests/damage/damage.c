@@ -234,7 +234,7 @@ static void flip_trial (const prepared_t *all, size_t count, uint64_t seed, uint
         tell_wrong (what, why);
 }
 
-/*  The newest log, cut at every byte of its last `bytes`: of the records, the last commit may be gone, and only it. */
+/*  The newest log without its last `less` bytes: the last commits may be gone, each as a whole, and nothing else. */
 static void cut_trial (const prepared_t *all, size_t subject, uint64_t less, const char *copy)
 {
     const prepared_t *prepared = &all[subject];
@@ -250,7 +250,7 @@ static void cut_trial (const prepared_t *all, size_t subject, uint64_t less, con
     path_in (path, copy, log);
     if (truncate (path, (off_t)(log->size - less)) != 0)
         abort ();
-    verdict_t verdict = judge (prepared, copy, 1, false, why);
+    verdict_t verdict = judge (prepared, copy, 2, false, why);
     __atomic_add_fetch (&tally->cuts[subject][verdict], 1, __ATOMIC_SEQ_CST);
     snprintf (what, sizeof what, "%s%s without its last %llu bytes", prepared->subject->name, log->path,
               (unsigned long long)less);
@@ -284,7 +284,7 @@ static void show (const prepared_t *all, size_t count)
 
 static const option_t table[] = {
     { "flips", OPTION_NUMBER, "5000", "N", "bits to flip, one a trial" },
-    { "cuts", OPTION_NUMBER, "400", "N", "bytes from the end at each of which the newest log is cut" },
+    { "cuts", OPTION_NUMBER, "3000", "N", "bytes from the end at each of which the newest log is cut" },
     { "seed", OPTION_NUMBER, "1", "N", "the same seed, the same bits" },
     { "jobs", OPTION_NUMBER, "2", "N", "trials at once" },
     { "trial", OPTION_TEXT, NULL, "N", "only this one, with its logs" },
