@@ -117,7 +117,7 @@ static cli_exit_t run_verify (const options_t *options)
 
 static const option_t backup_options[] = {
     DATA_OPTION,
-    { "copy", OPTION_FLAG, NULL, NULL, "copy also what a second name on the same disk would do for" },
+    { "copy", OPTION_FLAG, NULL, NULL, "copy everything, also on the same disk" },
     CLI_JSON_OPTION,
     { 0 },
 };

@@ -8,6 +8,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -57,6 +58,19 @@ static int copy_family (kv_t *from, kv_t *to, unsigned family, finding_place_t p
     return rc;
 }
 
+/*  One takes the place of the other in a single step: at no time there is none, which a start would take for a new and
+ *  empty one. */
+static int exchange (const char *new, const char *old, err_t *err)
+{
+    if (renameat2 (AT_FDCWD, new, AT_FDCWD, old, RENAME_EXCHANGE) == 0)
+        return files_remove (new, err);
+    if (errno != EINVAL && errno != ENOSYS) /* a file system that cannot: in two steps then */
+        return err_set_errno (err, ERR_IO, errno, "cannot put %s in the place of %s", new, old);
+    if (files_remove (old, err) == -1)
+        return -1;
+    return rename (new, old) == 0 ? 0 : err_set_errno (err, ERR_IO, errno, "cannot rename %s to %s", new, old);
+}
+
 int salvage (const char *dir, finding_place_t place, report_t *done, err_t *err)
 {
     bool is_broker = place == PLACE_BROKER;
@@ -77,12 +91,12 @@ int salvage (const char *dir, finding_place_t place, report_t *done, err_t *err)
 out:
     kv_destroy (&to);
     kv_destroy (&from);
-    if (rc == 0 && (rc = files_remove (old.data, err)) == 0 && rename (new.data, old.data) == -1)
-        rc = err_set_errno (err, ERR_IO, errno, "cannot rename %s to %s", new.data, old.data);
-    if (rc == 0)
-        rc = dir_sync (dir, err);
-    else
+    if (rc == -1)
         files_remove (new.data, NULL);
+    else if (files_sync_tree (new.data, err) == -1 || exchange (new.data, old.data, err) == -1)
+        rc = -1;
+    else
+        rc = dir_sync (dir, err);
     str_free (&old);
     str_free (&new);
     return rc;
