@@ -71,7 +71,7 @@ def test_connections_do_not_take_the_descriptors_that_serving_them_takes():
 
 
 def test_a_broker_without_descriptors_is_started_again_and_loses_nothing():
-    with journalled(2, tolerated=["ipc_listener.cpp"]) as (system, client, _):
+    with journalled(2, tolerated=["ipc_listener.cpp"]) as (system, client, _), contextlib.ExitStack() as stack:
         broker, = system.children("broker")
         run = system.data / "run"
         more = []
@@ -80,6 +80,7 @@ def test_a_broker_without_descriptors_is_started_again_and_loses_nothing():
             for _ in range(4):
                 more.append(subprocess.Popen([str(BIN / "myelin-extract"), "--intake", f"ipc://{run}/intake", "--run",
                                               str(run)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
+                stack.callback(more[-1].kill)
             # libzmq cannot do without: it ends the process, which is started again, with the limit it had at first.
             wait_for(lambda: said(system, "broker ended"), 20, "the broker has no descriptor for a new worker")
         for task in tasks + [client.submit("paper")]:

@@ -145,14 +145,16 @@ class Bridge:
 def far_workers(seed):
     """(system, client, network, far): a system, and for each stage a worker more that sends its results over the
     network (what it is given comes by a path that is not cut)."""
-    network = Network()
+    network, far = Network(), {}
     try:
         with journalled(seed, workers="extract=1,chunk=1,embed=1") as (system, client, _):
             run = system.data / "run"
             bridge = Bridge((network.here, PORT), run / "intake")
-            far = {stage: subprocess.Popen(network.command(
-                BIN / f"myelin-{stage}", "--intake", f"tcp://{network.here}:{PORT}", "--run", run),
-                stdout=subprocess.DEVNULL, stderr=open(system.log_path, "ab")) for stage in STAGES}
+            for stage in STAGES:
+                with open(system.log_path, "ab") as log:
+                    far[stage] = subprocess.Popen(network.command(
+                        BIN / f"myelin-{stage}", "--intake", f"tcp://{network.here}:{PORT}", "--run", run),
+                        stdout=subprocess.DEVNULL, stderr=log)
             wait_for(lambda: all(workers(client)[stage] == 2 for stage in STAGES), 20, "those far away are known")
             yield system, client, network, far
             network.loss, network.cut = 0.0, False
@@ -162,6 +164,8 @@ def far_workers(seed):
                 assert process.wait(30) == 0, stage
             bridge.close()
     finally:
+        for process in far.values():
+            process.kill()
         network.close()
 
 
