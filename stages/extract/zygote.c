@@ -12,8 +12,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define LIVING_MAX 16
-#define GIVEN_FDS  3 /* with a wish: document, output, errors */
+#define LIVING_MAX 64 /* killed ones take a moment to be gone, and cancels may come by the hundred */
+#define GIVEN_FDS  3  /* with a wish: document, output, errors */
 
 struct zygote {
     int socket;
