@@ -296,7 +296,7 @@ static parser_state_t died (parser_t *self, err_t *err)
         return finish (self, PARSER_DONE);
     }
     *err = cause;
-    self->killed = true;
+    self->killed = cause.code != ERR_INTERNAL; /* without a sandbox it has seen nothing of the document */
     return finish (self, PARSER_FAILED);
 }
 

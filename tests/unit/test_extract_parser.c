@@ -5,10 +5,15 @@
 #include "stages/extract/parser.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -103,6 +108,44 @@ static void a_bad_document_fails_with_its_code (void **state)
     assert_int_equal (finish (parser, NULL, NULL, &err), PARSER_FAILED);
     assert_int_equal (err.code, ERR_EMPTY_DOCUMENT);
     parser_destroy (&parser);
+}
+
+/*  As where whoever confines us lets nobody else have filters: questions whether there are any are answered. */
+static void forbid_sandboxes (void)
+{
+    struct sock_filter filter[] = {
+        BPF_STMT (BPF_LD | BPF_W | BPF_ABS, offsetof (struct seccomp_data, nr)),
+        BPF_JUMP (BPF_JMP | BPF_JEQ | BPF_K, SYS_seccomp, 0, 5),
+        BPF_STMT (BPF_LD | BPF_W | BPF_ABS, offsetof (struct seccomp_data, args[0])),
+        BPF_JUMP (BPF_JMP | BPF_JEQ | BPF_K, SECCOMP_SET_MODE_FILTER, 0, 3),
+        BPF_STMT (BPF_LD | BPF_W | BPF_ABS, offsetof (struct seccomp_data, args[2])), /* the filter */
+        BPF_JUMP (BPF_JMP | BPF_JEQ | BPF_K, 0, 1, 0),
+        BPF_STMT (BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EBUSY),
+        BPF_STMT (BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    struct sock_fprog program = { sizeof filter / sizeof *filter, filter };
+    if (prctl (PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || prctl (PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program))
+        _exit (2);
+}
+
+static void a_document_is_not_to_blame_for_a_machine_without_sandbox (void **state)
+{
+    pid_t pid = fork ();
+    if (pid == 0) {
+        err_t err = { 0 };
+        forbid_sandboxes ();
+        zygote_t *unlocked = zygote_new (&limits, &err);
+        parser_t *parser = parser_new (unlocked, &limits);
+        start (parser, SPAN_LIT ("<p>words"), "a.html");
+        parser_state_t end = finish (parser, NULL, NULL, &err);
+        bool blamed = parser_was_killed (parser);
+        parser_destroy (&parser);
+        zygote_destroy (&unlocked);
+        _exit (end != PARSER_FAILED ? 3 : err.code != ERR_INTERNAL ? 4 : blamed ? 5 : 0);
+    }
+    int status;
+    assert_int_equal (waitpid (pid, &status, 0), pid);
+    assert_int_equal (status, 0);
 }
 
 static void warnings_come_as_json (void **state)
@@ -488,6 +531,7 @@ int main (void)
         cmocka_unit_test (a_document_comes_back_as_segments),
         cmocka_unit_test (a_parser_serves_document_after_document),
         cmocka_unit_test (a_bad_document_fails_with_its_code),
+        cmocka_unit_test (a_document_is_not_to_blame_for_a_machine_without_sandbox),
         cmocka_unit_test (warnings_come_as_json),
         cmocka_unit_test (a_parser_nobody_listens_to_waits),
         cmocka_unit_test (a_parser_that_ends_while_nobody_listens_is_heard_once),
