@@ -64,6 +64,8 @@ static bool retry_some (core_t *self, question_t *question, const asker_t *asker
     kv_iter_t *iter = kv_iterate (self->kv, FAMILY_ENDED);
     bool end = false;
     iter->ops->seek (iter, str_span (question->from.size ? &question->from : &prefix));
+    if (question->from.size && iter->ops->valid (iter) && span_eq (iter->ops->key (iter), str_span (&question->from)))
+        iter->ops->step (iter, true); /* it was counted in the turn before */
     for (uint32_t looked_at = 0; looked_at < RETRY_SCAN; looked_at++, iter->ops->step (iter, true)) {
         span_t key = iter->ops->valid (iter) ? iter->ops->key (iter) : SPAN_EMPTY;
         end = key.size != prefix.size + UUID_SIZE || memcmp (key.data, prefix.data, prefix.size) != 0 ||

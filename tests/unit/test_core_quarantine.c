@@ -300,6 +300,27 @@ static void a_retry_of_the_quarantine_leaves_poison_alone_unless_forced (void **
     world_stop (&world);
 }
 
+static void a_retry_counts_each_task_once_however_many_turns_it_takes (void **state)
+{
+    enum { COPIES = 2100 }; /* more than two turns look at */
+    world_t world;
+    uuid_t task;
+    str_t body = STR_INIT;
+    (void)state;
+    world_start (&world, NULL);
+    uuid_t worker = world_worker (&world, STAGE_EXTRACT, 1);
+    submit (&world, "deadly", "a.pdf", false, &task, &body);
+    fail_for_good (&world, worker, task, "memory_exceeded", true);
+    for (int i = 0; i < COPIES; i++)
+        assert_int_equal (submit (&world, "deadly", "b.pdf", false, &task, &body), 201);
+    wire_msg_t retry = { .kind = WIRE_KIND_QUARANTINE_RETRY,
+                         .quarantine_retry = { .req = 1, .user = SPAN_LIT ("ann") } };
+    assert_int_equal (world_ask (&world, &retry, &body), 202);
+    assert_string_equal (body.data, "{\"retried\":0,\"known_poison\":2101}");
+    str_free (&body);
+    world_stop (&world);
+}
+
 static void what_is_not_the_contents_doing_is_no_poison (void **state)
 {
     static const char *const codes[] = { "damaged_document", "encrypted_document", "memory_exceeded",
@@ -591,6 +612,7 @@ int main (void)
         cmocka_unit_test (poison_is_known_by_its_bytes_whatever_they_are_called_also_after_a_restart),
         cmocka_unit_test (poison_is_tried_when_forced_and_forgotten_when_it_does_no_harm),
         cmocka_unit_test (a_retry_of_the_quarantine_leaves_poison_alone_unless_forced),
+        cmocka_unit_test (a_retry_counts_each_task_once_however_many_turns_it_takes),
         cmocka_unit_test (what_is_not_the_contents_doing_is_no_poison),
         cmocka_unit_test (what_takes_one_worker_after_the_other_with_it_is_poison),
         cmocka_unit_test (what_stands_still_again_and_again_is_poison),
