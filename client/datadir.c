@@ -85,12 +85,19 @@ static int check_writable (const datadir_t *self, err_t *err)
     return rc;
 }
 
-/*  A backup that was killed left the databases' files under second names, which keep their room. */
+/*  A backup that was killed left the databases' files under second names, which keep their room. One that is still at
+ *  work holds the lock, and may go on copying: what it has is complete, or the new broker tells it that it is not. */
 static int remove_checkpoint (const datadir_t *self, err_t *err)
 {
     char name[PATH_MAX + 16];
     snprintf (name, sizeof name, "%s/checkpoint", self->path);
-    return files_remove (name, err);
+    int fd = open (name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd == -1 && errno == ENOENT)
+        return 0;
+    int rc = fd != -1 && flock (fd, LOCK_EX | LOCK_NB) == -1 && errno == EWOULDBLOCK ? 0 : files_remove (name, err);
+    if (fd != -1)
+        close (fd);
+    return rc;
 }
 
 /*  A restore that was interrupted left a part of the data. */

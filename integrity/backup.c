@@ -113,8 +113,8 @@ static int transfer_one (void *context, const char *path, err_t *err)
     }
     if (keep (self->backup, err) == -1)
         return -1;
-    if (access (self->source.data, F_OK) == -1 && errno == ENOENT)
-        return 0; /* removed since the walk saw it: nothing that the broker's copy knows */
+    if (self->backup->kept_ms && access (self->source.data, F_OK) == -1 && errno == ENOENT)
+        return 0; /* removed since the walk saw it, while Myelin works: nothing that the broker's copy knows */
     return (self->all_fixed || is_fixed (path)) && !self->copy
                ? files_link (self->source.data, self->target.data, err)
                : files_copy (self->source.data, self->target.data, NULL, NULL, err);
@@ -186,7 +186,7 @@ static int move_staged (backup_t *self, err_t *err)
         join (&to, self->partial.data, parts[i]);
         if (!self->config->copy && rename (from.data, to.data) == 0)
             continue;
-        if (!self->config->copy && errno != EXDEV)
+        if (self->config->copy ? access (from.data, F_OK) == -1 : errno != EXDEV)
             rc = err_set_errno (err, ERR_IO, errno, "cannot move %s to %s", from.data, to.data);
         else
             rc = transfer (self, from.data, to.data, false, true, err);

@@ -217,6 +217,40 @@ def test_an_interrupted_backup_is_none_and_the_next_one_is_whole():
         shutil.rmtree(place)
 
 
+def stopped_while_it_copies(system, to):
+    """A backup that stands still with a part of its copies made; None when it was too quick for that."""
+    process = subprocess.Popen([str(BIN / "myelin"), "backup", str(to), "--copy", "--data", str(system.data)],
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    partial = to.parent / (to.name + ".partial")
+    wait_for(lambda: (partial / "broker").exists() or process.poll() is not None, 60, "it copies", 0.0005)
+    process.send_signal(signal.SIGSTOP)
+    if process.poll() is None and not (partial / "blobs").exists():
+        return process
+    process.send_signal(signal.SIGCONT)
+    process.communicate()
+    return None
+
+
+def test_a_start_takes_nothing_from_a_backup_that_still_copies():
+    place = pathlib.Path(tempfile.mkdtemp(prefix="myelin-backup-"))
+    try:
+        with running() as system:
+            documents = fill(system)
+            process, tries = None, 0
+            while not process:
+                assert (tries := tries + 1) < 20, "each backup ended too soon to be stopped"
+                process = stopped_while_it_copies(system, place / f"backup{tries}")
+            system.restart()
+            process.send_signal(signal.SIGCONT)
+            out, said = process.communicate(timeout=120)
+            assert process.returncode == 0, (out, said)
+            code, findings, report = verify_backup(place / f"backup{tries}")
+            assert (code, findings) == (0, []) and report["documents"] == len(documents), (findings, report)
+            assert command("restore", place / f"backup{tries}", "--data", place / "data").returncode == 0
+    finally:
+        shutil.rmtree(place)
+
+
 KINDS = [line.split("(")[1].split(",")[0] for line in (TREE / "wire" / "messages.h").read_text()
          .split("#define WIRE_MESSAGES(X)")[1].split("typedef enum")[0].splitlines() if " X (" in line]
 BEGIN, KEEP, END = range(3)
