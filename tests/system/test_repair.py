@@ -1,11 +1,13 @@
 """Damage in the files of a stopped system: a start refuses it, verify finds it, repair says what was lost and mends."""
 import json
+import os
 import pathlib
 import random
 import shutil
+import subprocess
 import tempfile
 
-from harness import command, running, wait_for
+from harness import BIN, command, running, wait_for
 from test_backup import content, expect_all, hits
 from test_integrity import verify
 
@@ -140,6 +142,25 @@ def test_damaged_tables():
 
 
 test_damaged_tables.seconds = 400
+
+
+def test_there_is_a_database_at_every_moment_of_a_repair():
+    """Whoever is killed in the middle of it shall not leave an empty place, of which a start would make a new one."""
+    with running() as system:
+        submit_all(system, range(20))
+        system.restart()  # the logs become tables
+        system.stop()
+        table = max(pathlib.Path(system.data, "broker").glob("*.sst"), key=lambda path: path.stat().st_size)
+        flip(table, table.stat().st_size // 3)
+        current, salvaged = system.data / "broker" / "CURRENT", system.data / "broker.salvaged"
+        process = subprocess.Popen([str(BIN / "myelin"), "repair", "--no-copy", "--data", str(system.data)],
+                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        was_salvaged = False
+        while process.poll() is None:
+            assert os.path.exists(current), "the database was away"
+            was_salvaged = was_salvaged or os.path.exists(salvaged)
+        assert was_salvaged and not salvaged.exists(), "this damage is to be one that makes a new database"
+        assert verify(system.data)[1] == [] or repair(system.data, "--no-copy", "--drop-lost")[0].returncode == 0
 
 
 def test_any_bit_is_found_and_repaired_or_refused():
