@@ -98,9 +98,10 @@ static int run (const options_t *options, err_t *err)
     core_config_t config = core_config_default;
     config.data_dir = data;
     config.memory_bytes = options_number (options, "memory");
-    config.active_max = (uint32_t)options_number (options, "active");
-    config.silence_ms = (uint32_t)options_number (options, "silence") * 1000;
-    config.task_ms = options_number (options, "task-timeout") * 1000;
+    config.active_max = number_32 (options, "active");
+    uint32_t silence_s = number_32 (options, "silence");
+    config.silence_ms = silence_s < UINT32_MAX / 1000 ? silence_s * 1000 : UINT32_MAX;
+    config.task_ms = (uint64_t)number_32 (options, "task-timeout") * 1000;
     config.tasks_max = options_number (options, "tasks");
     config.user_tasks = options_number (options, "user-tasks");
     config.user_bytes = options_number (options, "user-bytes");

@@ -1,5 +1,5 @@
 /*  metrics.c: what the broker counts, as one JSON object. The gateway shows it to monitoring (gateway/metrics.c), the
- *  supervisor moves workers by it (client/backlog.c). Counters begin with the process; what lives is as of now.
+ *  supervisor moves workers by it (client/crew.c). Counters begin with the process; what lives is as of now.
  */
 #include "broker/core/state.h"
 
