@@ -70,6 +70,16 @@ static void report_document (verify_t *self, span_t key, span_t user, uuid_t id,
     str_free (&value);
 }
 
+/*  Storage takes nothing more of a revision up to `dropped_through`: right for those of tasks that ended without it. */
+static bool is_taken_for_deleted (verify_t *self, span_t user, uuid_t id, const record_document_t *document,
+                                  uint64_t dropped_through)
+{
+    if (!dropped_through || is_purged (self, user, id, 0))
+        return false;
+    return dropped_through > document->revisions || (document->revision && dropped_through >= document->revision) ||
+           is_in_work (self, user, id, document, dropped_through);
+}
+
 static void check_document (verify_t *self, void *context, span_t key, span_t value)
 {
     span_t user, rest;
@@ -85,7 +95,7 @@ static void check_document (verify_t *self, void *context, span_t key, span_t va
         return;
     finding_t finding =
         between (self, PLACE_BROKER, FAMILY_DOCUMENTS, FINDING_CONTENT_MISSING, key, FIX_PROCESS, user, id);
-    if (got && there.dropped_through && !is_purged (self, user, id, 0)) {
+    if (got && is_taken_for_deleted (self, user, id, &document, there.dropped_through)) {
         finding.kind = FINDING_CONTENT_DAMAGED;
         report (self->report, &finding, "the content takes '%.*s' for deleted", SPAN_ARG (document.filename));
     } else if (document.revision > there.revision)
