@@ -143,7 +143,7 @@ static void say_sums (const char *what, const char *path, const manifest_sums_t 
  * runs; or -1 and an error. */
 static int hold_or_find (const char *path, str_t *run, err_t *err)
 {
-    int lock = datadir_hold (path, err);
+    int lock = datadir_check_data (path, err) == 0 ? datadir_hold (path, err) : -1;
     if (lock >= 0 || err->code != ERR_LOCKED)
         return lock;
     if (datadir_find_run (path, run, err) == 0)
@@ -249,7 +249,7 @@ static cli_exit_t run_repair (const options_t *options)
     cli_exit_t code = CLI_ERROR;
     data_path (options, &path);
     repair_config_t config = { path.data, options_flag (options, "drop-lost") };
-    int lock = datadir_hold (path.data, &err);
+    int lock = datadir_check_data (path.data, &err) == 0 ? datadir_hold (path.data, &err) : -1;
     if (lock < 0)
         code = cli_fail (&err);
     else if (keeps && keep_copy (path.data, &copy, &err) == -1) {

@@ -101,14 +101,13 @@ static int remove_checkpoint (const datadir_t *self, err_t *err)
 }
 
 /*  A restore that was interrupted left a part of the data. */
-static int check_whole (const datadir_t *self, err_t *err)
+static int check_whole (const char *path, err_t *err)
 {
     char name[PATH_MAX + 16];
-    snprintf (name, sizeof name, "%s/" RESTORE_MARK, self->path);
+    snprintf (name, sizeof name, "%s/" RESTORE_MARK, path);
     if (access (name, F_OK) != 0)
         return 0;
-    return err_set (err, ERR_CONFIG, "a restore into '%s' did not come to its end: do it again (myelin restore)",
-                    self->path);
+    return err_set (err, ERR_CONFIG, "a restore into '%s' did not come to its end: do it again (myelin restore)", path);
 }
 
 static void on_alarm (int signal_number)
@@ -232,6 +231,16 @@ int datadir_hold (const char *path, err_t *err)
     return lock_file (path, err);
 }
 
+int datadir_check_data (const char *path, err_t *err)
+{
+    char name[PATH_MAX + 16];
+    struct stat about;
+    snprintf (name, sizeof name, "%s/broker", path);
+    if (stat (name, &about) == 0 && S_ISDIR (about.st_mode))
+        return check_whole (path, err);
+    return err_set (err, ERR_NOT_FOUND, "there is no data in '%s': its directory broker is missing", path);
+}
+
 datadir_t *datadir_open (const char *path, err_t *err)
 {
     datadir_t *self = calloc (1, sizeof *self);
@@ -243,7 +252,7 @@ datadir_t *datadir_open (const char *path, err_t *err)
         err_set_errno (err, ERR_IO, errno, "cannot use the data directory '%s'", path);
         goto failed;
     }
-    if (take_lock (self, err) || check_whole (self, err) || check_writable (self, err) ||
+    if (take_lock (self, err) || check_whole (self->path, err) || check_writable (self, err) ||
         remove_checkpoint (self, err) || make_run (self, err) || say_run (self, err))
         goto failed;
     return self;

@@ -18,6 +18,11 @@ datadir_t *datadir_open (const char *path, err_t *err);
  *  has it. */
 void datadir_default (str_t *path);
 
+/*  That there is data in it, and all of it: whoever takes an empty directory for a data directory (of a disk that is
+ * not mounted, say) would keep nothing, and believe that it was everything. -1 with ERR_NOT_FOUND, or ERR_CONFIG when a
+ * restore did not come to its end. */
+int datadir_check_data (const char *path, err_t *err);
+
 /*  Keeps everybody else out of a data directory that nobody uses, until the descriptor that it returns is closed. -1
  * with ERR_LOCKED (the message names the process), ERR_NOT_FOUND or ERR_IO. */
 int datadir_hold (const char *path, err_t *err);

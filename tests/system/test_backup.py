@@ -178,6 +178,23 @@ def test_a_stopped_directory_is_backed_up_too():
         shutil.rmtree(place)
 
 
+def test_what_has_no_data_or_not_all_of_it_is_neither_backed_up_nor_repaired():
+    """The disk with the data is not mounted, or the name is another one: an empty backup would be taken for all there is."""
+    place = pathlib.Path(tempfile.mkdtemp(prefix="myelin-backup-"))
+    try:
+        empty, begun = place / "empty", place / "begun"
+        for name in (empty, begun / "broker", begun / "restoring"):
+            name.mkdir(parents=True)
+        for data, code, why in ((empty, 3, "there is no data"), (begun, 2, "restore")):
+            for asked in (("backup", place / "backup"), ("repair",)):
+                done = command(*asked, "--data", data)
+                assert done.returncode == code and why in done.stderr, (asked, done)
+        assert sorted(path.name for path in place.iterdir()) == ["begun", "empty"]
+        assert not list(empty.iterdir()), "nothing is made in a directory that is not ours"
+    finally:
+        shutil.rmtree(place)
+
+
 def slow_backup(system, to):
     """A backup that stands still between the records and the content: storage does not answer."""
     held, = system.children("storage")
