@@ -141,6 +141,16 @@ bool poison_known (core_t *self, const user_t *user, span_t hash, uint64_t since
     return known;
 }
 
+bool poison_awaits (core_t *self, const task_t *task)
+{
+    record_document_t document;
+    str_t bytes = STR_INIT;
+    bool known = find_document (self, task, &document, &bytes) &&
+                 poison_known (self, task->user, document.hash, task->updated_at, NULL);
+    str_free (&bytes);
+    return known;
+}
+
 void poison_forget (core_t *self, const user_t *user, span_t hash)
 {
     str_t bytes = STR_INIT;

@@ -287,6 +287,8 @@ void faults_json (core_t *self, str_t *out, const user_t *user, uuid_t task, con
 /*  True when the content (of `user`, with `hash`) is known to end its parser, since after `since` (wall ms): *err says
  *  of what and what to do. */
 bool poison_known (core_t *self, const user_t *user, span_t hash, uint64_t since, err_t *err);
+/*  True when the content of the task, which waits, has become known for that meanwhile. */
+bool poison_awaits (core_t *self, const task_t *task);
 void poison_forget (core_t *self, const user_t *user, span_t hash);
 
 /*  run.c: segments of a task that is processing */

@@ -191,7 +191,8 @@ static void requeue (core_t *self, task_t *task, uint64_t order, bool front, uin
     task->order = order;
     task->front = front;
     task->priority = priority;
-    task->updated_at = self->wall;
+    if (task->status != TASK_PENDING || !poison_awaits (self, task)) /* or it would seem to have come after that */
+        task->updated_at = self->wall;
     rerank (self, task);
     events_task (self, task, FEED_PROGRESS);
     task_save (self, task);

@@ -467,6 +467,42 @@ static void of_two_tasks_of_the_same_poison_the_second_does_not_begin (void **st
     world_stop (&world);
 }
 
+static void what_waits_is_no_less_poison_for_a_new_priority (void **state)
+{
+    world_t world;
+    uuid_t first, other, document, second = uuid_new ();
+    frames_t job;
+    str_t body = STR_INIT;
+    (void)state;
+    world_start (&world, NULL);
+    submit (&world, "deadly", "a.pdf", false, &first, &body);
+    uuid_t worker = world_worker (&world, STAGE_EXTRACT, 1);
+    assert_int_equal (uuid_parse (span (strstr (body.data, "\"id\":\"") + 6, UUID_TEXT - 1), &document), 0);
+    wire_task_create_t create = { .req = 2, .user = SPAN_LIT ("ann"), .document = document, .task = second };
+    assert_int_equal (world_ask (&world, &(wire_msg_t){ .kind = WIRE_KIND_TASK_CREATE, .task_create = create }, NULL),
+                      202);
+    submit (&world, "harmless", "c.pdf", false, &other, &body);
+    assert_int_equal (process (&world, other, false, &body), 202); /* to the front: the worker has it next */
+    world_pass (&world, 10);
+    assert_true (world_hear (&world, WIRE_KIND_JOB, worker, &job));
+    fails (&world, worker, &job.msg.job, "memory_exceeded", true);
+    frames_clear (&job);
+    world_pass (&world, 10);
+    wire_task_update_t update = { .req = 3, .user = SPAN_LIT ("ann"), .task = second, .priority = 9 };
+    assert_int_equal (world_ask (&world, &(wire_msg_t){ .kind = WIRE_KIND_TASK_UPDATE, .task_update = update }, &body),
+                      200);
+    contains (&body, "\"status\":\"pending\"");
+    assert_true (world_hear (&world, WIRE_KIND_JOB, worker, &job));
+    assert_true (uuid_eq (job.msg.job.task, other));
+    fails (&world, worker, &job.msg.job, "damaged_document", false);
+    frames_clear (&job);
+    assert_false (world_hear (&world, WIRE_KIND_JOB, worker, &job));
+    ask_task (&world, second, &body);
+    contains (&body, "\"error_code\":\"known_poison\"");
+    str_free (&body);
+    world_stop (&world);
+}
+
 static void a_duplicate_that_makes_a_task_names_it_and_takes_its_name (void **state)
 {
     world_t world;
@@ -617,6 +653,7 @@ int main (void)
         cmocka_unit_test (what_takes_one_worker_after_the_other_with_it_is_poison),
         cmocka_unit_test (what_stands_still_again_and_again_is_poison),
         cmocka_unit_test (of_two_tasks_of_the_same_poison_the_second_does_not_begin),
+        cmocka_unit_test (what_waits_is_no_less_poison_for_a_new_priority),
         cmocka_unit_test (a_duplicate_that_makes_a_task_names_it_and_takes_its_name),
         cmocka_unit_test (the_history_of_a_task_that_is_processed_again_has_both_starts),
         cmocka_unit_test (attempts_in_the_history_are_of_the_task_not_of_the_broker),
