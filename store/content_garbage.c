@@ -96,6 +96,11 @@ static int remove_segment (content_t *self, span_t user, span_t key, span_t reco
     content_segment_t segment;
     span_t text = SPAN_EMPTY;
     err_t why;
+    int there = kv_get (self->kv, CONTENT_SEGMENTS, key, &text_bytes, err);
+    if (there <= 0) { /* by now: another item of the list covers it, too */
+        str_free (&text_bytes);
+        return there;
+    }
     int known = content_decode (&content_segment_shape, record, &segment, &why);
     int rc = known < 0 ? -1 : content_get_text (self->kv, key, segment.spans, &text, &text_bytes, &why);
     if (rc < 0 && why.code != ERR_CORRUPT) {

@@ -97,7 +97,7 @@ void post_letter (frames_t *letter)
 /*  How seldom somebody meddles with a job: the later the stage, the fewer there are. */
 static uint32_t seldom (uint8_t stage)
 {
-    static const uint32_t times[STAGE_COUNT] = { 40, 30, 16, 6 };
+    static const uint32_t times[STAGE_COUNT] = { 40, 30, 12, 1 };
     return stage < STAGE_COUNT ? times[stage] : 1;
 }
 
@@ -108,7 +108,7 @@ static void post (void *self, frames_t *letter)
     uuid_t task = letter->msg.kind == WIRE_KIND_RESULT ? letter->msg.result.task : (uuid_t){ { 0 } };
     bool meddle = sim.meddlesome && !sim.calm && !uuid_is_null (task) &&
                   dice_one_in (&sim.dice, seldom (letter->msg.result.stage));
-    bool before = meddle && dice_one_in (&sim.dice, 2);
+    bool before = meddle && !dice_one_in (&sim.dice, 3); /* who is before meets it */
     /* The worst time for a cancel: storage has committed, and the broker has not read of it. */
     if (!sim.calm && letter->msg.kind == WIRE_KIND_RESULT && letter->msg.result.stage == STAGE_STORAGE &&
         clients_is_last (task, letter->msg.result.segment) && dice_one_in (&sim.dice, 6))

@@ -1,7 +1,8 @@
 #!/usr/bin/python3
-"""Shows that FTS5 can lose the deletion of one term of one row: SQLite alone, nothing of ours. fts5_delete.py [SEED].
+"""Shows that FTS5 can lose the deletion of one term of a row that was deleted, added and deleted again: SQLite alone,
+nothing of ours, and the reason that the storage never adds a row again. fts5_delete.py [SEED].
 
-Rows are added and deleted in transactions of many sizes, as the storage does it, in a table without content. In the end
+Rows are added and deleted in transactions of many sizes, as the storage did it, in a table without content. In the end
 the index is asked which rows it files words of. Exit code 1 when there is one that was deleted. With SQLite 3.40.1
 seed 11 finds one after a minute, seeds 1 to 10 and 12 do not.
 """
