@@ -1,7 +1,7 @@
 /* link: content embedding */
 #include "tests/unit/content_fixture.h"
 
-#include "store/content_records.h"
+#include "store/content_private.h"
 #include "store/records.h"
 
 #include <dirent.h>
@@ -350,6 +350,8 @@ static void a_removal_that_reached_only_the_index_is_made_once (void **state)
     for (int i = 0; i < 2; i++) {
         fixture_open (self);
         assert_int_equal (rows_of (self), i == 0 ? 43 : 40);
+        assert_int_equal (self->content->state.next_row,
+                          44 + 3); /* under new numbers: FTS5 may not forget a row twice */
         tidy_up (self);
         assert_int_equal (rows_of (self), 40);
         expect_some (self);
