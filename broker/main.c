@@ -25,7 +25,7 @@ static const option_t table[] = {
     { "feed", OPTION_TEXT, NULL, "ENDPOINT", "progress feed for gateways" },
     { "memory", OPTION_SIZE, "128M", "BYTES", "text and vectors in memory between the stages" },
     { "active", OPTION_NUMBER, "512", "TASKS", "tasks in processing at once" },
-    { "silence", OPTION_NUMBER, "300", "SECONDS", "a job that makes no progress is tried again" },
+    { "silence", OPTION_NUMBER, "300", "SECONDS", "a job that makes no progress is tried again; 0: any" },
     { "task-timeout", OPTION_NUMBER, "86400", "SECONDS", "most time that a task may take; 0: any" },
     { "disk-reserve", OPTION_SIZE, "64M", "BYTES", "refuse new documents when less than this is free" },
     { "tasks", OPTION_NUMBER, "4000000", "TASKS", "most that live, of all users; 0: any" },

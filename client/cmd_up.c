@@ -33,7 +33,7 @@ static const option_t up_options[] = {
     { "vector-memory", OPTION_SIZE, NULL, "BYTES", "most that vectors take in memory" },
     { "memory", OPTION_SIZE, NULL, "BYTES", "text and vectors between the stages" },
     { "active", OPTION_NUMBER, NULL, "TASKS", "tasks in processing at once" },
-    { "silence", OPTION_NUMBER, NULL, "SECONDS", "a job that makes no progress is tried again" },
+    { "silence", OPTION_NUMBER, NULL, "SECONDS", "a job that makes no progress is tried again; 0: any" },
     { "task-timeout", OPTION_NUMBER, NULL, "SECONDS", "most time that a task may take; 0: any" },
     { "disk-reserve", OPTION_SIZE, NULL, "BYTES", "free space below which documents are refused" },
     { "tasks", OPTION_NUMBER, NULL, "TASKS", "most that live, of all users; 0: any" },

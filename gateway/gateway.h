@@ -44,7 +44,7 @@ struct gateway {
     zmq_front_t *front;
     uint64_t began_ms;
     uint64_t answered[TRANSPORT_COUNT][STATUS_MOST + 1]; /* requests by status, for the metrics */
-    uint64_t upload_bytes;                              /* of documents on their way in, in memory (upload.h) */
+    uint64_t upload_bytes;                               /* of documents on their way in, in memory (upload.h) */
     bool draining;
     uint64_t drain_ms; /* since then */
     uint64_t sweep_ms; /* left-over files are looked for then */

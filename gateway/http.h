@@ -4,7 +4,8 @@
 
 #include "gateway/gateway.h"
 
-/*  Listens on `address` (ADDRESS:PORT, port 0: any; only loopback addresses are served). NULL with ERR_CONFIG or ERR_IO. */
+/*  Listens on `address` (ADDRESS:PORT, port 0: any; only loopback addresses are served). NULL with ERR_CONFIG or
+ * ERR_IO. */
 http_t *http_new (gateway_t *gateway, const char *address, err_t *err);
 /*  What is in hand is cut off. */
 void http_destroy (http_t **self_p);

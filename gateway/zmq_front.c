@@ -25,8 +25,9 @@
 #define PENDING_IN    16
 #define PENDING_OUT   4096 /* for a client that does not read; then they are dropped */
 #define MESSAGE_BYTES (64ll << 20)
-#define FRAME_BYTES   (128ll << 20) /* up to here one that is too large is answered; beyond, libzmq cuts the client off \
-                                     */
+#define FRAME_BYTES                                                                                                    \
+    (128ll << 20) /* up to here one that is too large is answered; beyond, libzmq cuts the client off                  \
+                   */
 #define DRAIN_MAX    256u
 #define PARTS_MAX    8u
 #define ROUTE_MAX    4u /* frames of the way back: routing id, REQ's correlation id, delimiter */

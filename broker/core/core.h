@@ -31,7 +31,7 @@ typedef struct {
     uint32_t backoff_ms;   /* of the first retry; doubles, full jitter */
     uint32_t backoff_max_ms;
     uint32_t progress_ms; /* least time between two progress events of a task */
-    uint32_t silence_ms;  /* a job that shows no progress for so long is asked to stop */
+    uint32_t silence_ms;  /* a job that shows no progress for so long is asked to stop; 0: any */
     uint32_t grace_ms;    /* and when it has not by then, its worker is killed */
     uint64_t task_ms;     /* most time a task may take once it is begun; 0: any */
     /* limits of new work (limits.h); 0: none */

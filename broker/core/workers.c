@@ -122,6 +122,8 @@ static void kill_worker (core_t *self, core_worker_t *worker, const char *why)
  * it, is killed. */
 static void check_silence (core_t *self, core_worker_t *worker)
 {
+    if (!self->config.silence_ms)
+        return;
     if (worker->void_ms && self->now >= worker->void_ms + self->config.silence_ms) {
         kill_worker (self, worker, "it does not let go of a job that was taken from it");
         return;

@@ -63,6 +63,25 @@ static void a_job_that_stands_still_is_stopped_and_tried_again_and_ends_as_timeo
     world_stop (&world);
 }
 
+static void without_a_bound_a_job_may_stand_still (void **state)
+{
+    world_t world;
+    uuid_t task;
+    frames_t job, cancelled;
+    (void)state;
+    core_config_t config = core_config_default;
+    config.silence_ms = 0;
+    world_start (&world, &config);
+    uuid_t worker = world_worker (&world, STAGE_EXTRACT, 1);
+    world_submit (&world, "ann", "slow", 0, NULL, &task);
+    assert_true (world_hear (&world, WIRE_KIND_JOB, worker, &job));
+    beats (&world, worker, STAGE_EXTRACT, 400000, job.msg.job.number, 1);
+    assert_false (world_hear (&world, WIRE_KIND_CANCEL, worker, &cancelled));
+    assert_string_equal (world_status (&world, "ann", task), "processing");
+    frames_clear (&job);
+    world_stop (&world);
+}
+
 static void a_worker_that_does_not_stop_is_killed (void **state)
 {
     world_t world;
@@ -144,6 +163,7 @@ int main (void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test (a_job_that_stands_still_is_stopped_and_tried_again_and_ends_as_timeout),
+        cmocka_unit_test (without_a_bound_a_job_may_stand_still),
         cmocka_unit_test (a_worker_that_does_not_stop_is_killed),
         cmocka_unit_test (a_job_that_its_worker_knows_nothing_of_comes_back),
         cmocka_unit_test (a_task_that_takes_too_long_ends_as_timeout),
