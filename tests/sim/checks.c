@@ -75,6 +75,18 @@ static void check_revision (const task_t *task, uint64_t visible)
     str_free (&bytes);
 }
 
+/*  What the task last made, or was about to make; 0: nothing. */
+static uint64_t revision_of (const task_t *task)
+{
+    record_task_t record = { 0 };
+    str_t key = STR_INIT, bytes = STR_INIT;
+    record_key (&key, span_str (user_names[task->user]), task->id);
+    record_get (sim.kv, FAMILY_TASKS, str_span (&key), &record_task_shape, &record, &bytes, NULL);
+    str_free (&key);
+    str_free (&bytes);
+    return record.revision;
+}
+
 /*  What a task that has ended left in the depot. */
 static void check_depot (const task_t *task)
 {
@@ -82,11 +94,9 @@ static void check_depot (const task_t *task)
     uint64_t revision = depot_visible (sim.depot, task->document, &segments);
     check_revision (task, revision);
     if (task->final != COMPLETED) {
-        bool may_be_there = task->completed;
-        for (size_t i = 0; i < sim.task_count; i++) /* another task of the same document */
-            may_be_there |= uuid_eq (sim.tasks[i].document, task->document) && &sim.tasks[i] != task;
-        if (revision && !may_be_there)
-            broken ("task %s is %s, and its document is there", name_of (task->id), status_names[task->final]);
+        /* What an earlier task of the same bytes made stays, also when that task itself was deleted. */
+        if (revision && revision == revision_of (task) && !depot_is_dark (sim.depot, task->document))
+            broken ("task %s is %s, and what it made is there", name_of (task->id), status_names[task->final]);
         return;
     }
     for (uint32_t i = 0; i < script_segments (task->content); i++)
