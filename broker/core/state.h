@@ -270,6 +270,8 @@ void task_to_front (core_t *self, task_t *task);
 void task_watch (core_t *self, task_t *task, bool on);
 int task_load_all (core_t *self, err_t *err);
 void task_free (core_t *self, task_t *task);
+
+/*  purges.c: what storage is told to drop */
 purge_t *purge_create (core_t *self, user_t *user, uuid_t document, uint64_t revision);
 void purge_done (core_t *self, purge_t *purge);
 /*  Storage cannot do it: whoever waits is told; it stays recorded, and is tried again at the next start. */

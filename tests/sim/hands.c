@@ -1,4 +1,4 @@
-#include "tests/sim/hands.h"
+#include "tests/sim/hands_private.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -7,49 +7,6 @@
 #define BEAT_MS     1000u
 #define RESEND_MS   5000u
 #define LETTERS_MAX 4096u
-#define JOBS_MAX    64u
-#define KEPT_MAX    256u
-
-typedef struct {
-    frames_t frames;
-    wire_job_t job;
-    uint32_t limit, next;
-    bool cancelled;
-} held_t;
-
-typedef struct {
-    frames_t letter;
-    uint64_t sent_at;
-} kept_t;
-
-typedef struct {
-    uuid_t id;
-    stage_t stage;
-    uint32_t slots;
-    uint64_t epoch, beat_at, stalled_until;
-    bool leaving;
-    bool hung, stubborn; /* gets nowhere; and does not stop either when it is asked to */
-    uint64_t progress;
-    frames_t *inbox;
-    size_t inbox_count, inbox_room;
-    held_t held[JOBS_MAX];
-    size_t held_count;
-    kept_t kept[KEPT_MAX];
-    size_t kept_count;
-    /* As the broker has it: attempts that it gave out and did not yet see the end of. */
-    uint64_t given[JOBS_MAX], ended[JOBS_MAX]; /* ended: segment of the result that ends it, plus one */
-    size_t given_count;
-} hand_t;
-
-struct hands {
-    dice_t *dice;
-    depot_t *depot;
-    hands_post_fn *post;
-    void *post_self;
-    hand_t **hands;
-    size_t count;
-    bool faults;
-};
 
 hands_t *hands_new (dice_t *dice, depot_t *depot, hands_post_fn *post, void *post_self)
 {
@@ -68,7 +25,7 @@ static void forget_all (hand_t *hand)
         frames_clear (&hand->kept[--hand->kept_count].letter);
 }
 
-static void drop_held (hand_t *hand, size_t at)
+void hand_drop_held (hand_t *hand, size_t at)
 {
     frames_clear (&hand->held[at].frames);
     memmove (hand->held + at, hand->held + at + 1, (--hand->held_count - at) * sizeof *hand->held);
@@ -152,8 +109,8 @@ static void beat (hands_t *self, hand_t *hand, uint64_t now)
     hand->beat_at = now + BEAT_MS;
 }
 
-static void send_result (hands_t *self, hand_t *hand, wire_result_t *result, buf_t *const *payload, size_t count,
-                         uint64_t now)
+void hand_send_result (hands_t *self, hand_t *hand, wire_result_t *result, buf_t *const *payload, size_t count,
+                       uint64_t now)
 {
     frames_t letter = letter_of (&(wire_msg_t){ .kind = WIRE_KIND_RESULT, .result = *result }, payload, count);
     if (hand->kept_count == KEPT_MAX)
@@ -245,7 +202,7 @@ void hands_lose (hands_t *self)
 {
     hand_t *hand = self->hands[dice_below (self->dice, (uint32_t)self->count)];
     if (hand->held_count)
-        drop_held (hand, hand->held_count - 1);
+        hand_drop_held (hand, hand->held_count - 1);
 }
 
 /*  An attempt that it was never given, of another epoch, or one that ended long ago. */
@@ -390,29 +347,6 @@ static void drop_kept (hand_t *hand, size_t at)
     memmove (hand->kept + at, hand->kept + at + 1, (--hand->kept_count - at) * sizeof *hand->kept);
 }
 
-static wire_result_t result_of (const hand_t *hand, const held_t *held)
-{
-    return (wire_result_t){ .worker = hand->id,
-                            .epoch = held->job.epoch,
-                            .number = held->job.number,
-                            .task = held->job.task,
-                            .stage = held->job.stage,
-                            .action = held->job.action,
-                            .segment = held->job.stage == STAGE_EXTRACT ? held->next : held->job.segment };
-}
-
-static void fail (hands_t *self, hand_t *hand, size_t at, err_code_t code, uint64_t now)
-{
-    wire_result_t result = result_of (hand, &hand->held[at]);
-    result.outcome = RESULT_FAILED;
-    result.code = span_str (err_name (code));
-    result.message = SPAN_LIT ("the dice say so");
-    result.parser_killed = code == ERR_MEMORY_EXCEEDED;
-    result.errors = code == ERR_MEMORY_EXCEEDED ? SPAN_LIT ("Out of memory\n") : SPAN_EMPTY;
-    send_result (self, hand, &result, NULL, 0, now);
-    drop_held (hand, at);
-}
-
 /*  Reads the oldest message, as stages/runtime/hear.c does. */
 static void read_one (hands_t *self, hand_t *hand, uint64_t now)
 {
@@ -450,7 +384,7 @@ static void read_one (hands_t *self, hand_t *hand, uint64_t now)
                 if (hand->hung && hand->stubborn)
                     break;
                 hand->hung = hand->hung && i > 0;
-                fail (self, hand, i, ERR_CANCELLED, now);
+                hand_fail (self, hand, i, ERR_CANCELLED, now);
                 break;
             }
         break;
@@ -460,105 +394,7 @@ static void read_one (hands_t *self, hand_t *hand, uint64_t now)
     frames_clear (&letter);
 }
 
-/*  --- what they do --- */
-
-/*  Two numbers: of the content, and of the segment. */
-static void read_text (const buf_t *text, uint32_t *content, uint32_t *segment)
-{
-    char copy[32] = { 0 };
-    size_t size = buf_size (text) < sizeof copy - 1 ? buf_size (text) : sizeof copy - 1;
-    memcpy (copy, buf_span (text).data, size);
-    *segment = 0;
-    if (sscanf (copy, "%u %u", content, segment) < 1)
-        abort ();
-}
-
-static void extract (hands_t *self, hand_t *hand, uint64_t now)
-{
-    held_t *held = &hand->held[0];
-    uint32_t content, ignored;
-    read_text (held->frames.payload[0], &content, &ignored);
-    uint32_t segments = script_segments (content);
-    if (script_is_damaged (content) || segments == 0) {
-        err_code_t code = script_is_deadly (content) ? ERR_MEMORY_EXCEEDED : ERR_DAMAGED_DOCUMENT;
-        fail (self, hand, 0, segments ? code : ERR_EMPTY_DOCUMENT, now);
-        return;
-    }
-    if (self->faults && !held->job.tries && dice_one_in (self->dice, 40)) { /* never for good */
-        fail (self, hand, 0, ERR_PARSER_CRASHED, now);
-        return;
-    }
-    if (held->next >= held->limit)
-        return; /* until an ACK raises it */
-    char text[32], cursor[16];
-    snprintf (text, sizeof text, "%u %u", content, held->next);
-    snprintf (cursor, sizeof cursor, "%u", held->next + 1);
-    if (held->job.first_segment == held->next && held->next) { /* the cursor must be the one of the segment before */
-        char expected[16];
-        snprintf (expected, sizeof expected, "%u", held->next);
-        if (!span_is (held->job.cursor, expected))
-            abort ();
-    }
-    wire_result_t result = result_of (hand, held);
-    bool last = held->next + 1 == segments;
-    result.outcome = last ? RESULT_DONE : RESULT_PART;
-    result.permille = 1000 * (held->next + 1) / segments;
-    result.text_offset = 10 * held->next;
-    result.cursor = span_str (cursor);
-    result.segments = segments;
-    result.cost_us = script_cost_us (content);
-    result.media_type = SPAN_LIT ("text/plain");
-    result.columns = COLUMN_TEXT | COLUMN_MARKS;
-    buf_t *columns[] = { buf_copy (span_str (text)), buf_copy (SPAN_EMPTY) };
-    send_result (self, hand, &result, columns, 2, now);
-    buf_unref (&columns[0]);
-    buf_unref (&columns[1]);
-    held->next++;
-    if (last)
-        drop_held (hand, 0);
-}
-
-static void work_on (hands_t *self, hand_t *hand, uint64_t now)
-{
-    if (hand->stage == STAGE_EXTRACT) {
-        extract (self, hand, now);
-        return;
-    }
-    /* Segments are not equally long: they come out in any order. Storage takes them as they come. */
-    size_t at = hand->stage == STAGE_STORAGE ? 0 : dice_below (self->dice, (uint32_t)hand->held_count);
-    held_t *held = &hand->held[at];
-    if (self->faults && dice_one_in (self->dice, 60)) {
-        fail (self, hand, at, hand->stage == STAGE_STORAGE ? ERR_DISK_FULL : ERR_UNAVAILABLE, now);
-        return;
-    }
-    uint32_t content = 0, segment = 0;
-    if (held->job.columns)
-        read_text (held->frames.payload[0], &content, &segment);
-    if (held->job.columns && segment != held->job.segment)
-        abort (); /* somebody else's text */
-    if (hand->stage != STAGE_STORAGE && script_is_bad (content, segment)) {
-        fail (self, hand, at, ERR_DAMAGED_DOCUMENT, now);
-        return;
-    }
-    wire_result_t result = result_of (hand, held);
-    result.outcome = RESULT_DONE;
-    result.cost_us = script_cost_us (content);
-    result.chunks = script_chunks (content, segment);
-    result.embeddings = result.chunks;
-    result.columns = hand->stage == STAGE_CHUNK ? COLUMN_SPANS : hand->stage == STAGE_EMBED ? COLUMN_VECTORS : 0;
-    if (hand->stage == STAGE_STORAGE)
-        depot_apply (self->depot, &held->job);
-    buf_t *column = buf_copy (SPAN_LIT ("a column"));
-    send_result (self, hand, &result, &column, result.columns ? 1 : 0, now);
-    buf_unref (&column);
-    drop_held (hand, at);
-}
-
-/*  One more genuine failure would be the document's: its end must follow from its content (script.h). */
-static bool is_last_try (const wire_job_t *job)
-{
-    return job->tries + 1u >= core_config_default.tries_max;
-}
+/*  --- what they do: one thing at a time --- */
 
 /*  False when there was nothing to do. */
 static bool act (hands_t *self, size_t at, uint64_t now)
@@ -590,11 +426,11 @@ static bool act (hands_t *self, size_t at, uint64_t now)
         return false;
     if (hand->stage == STAGE_EXTRACT && hand->held[0].next >= hand->held[0].limit)
         return false;
-    hand->hung = hand->hung && !is_last_try (&hand->held[0].job);
+    hand->hung = hand->hung && !hand_is_last_try (&hand->held[0].job);
     if (hand->kept_count > KEPT_MAX / 2 || hand->hung)
         return false;
     hand->progress++;
-    work_on (self, hand, now);
+    hand_work (self, hand, now);
     return true;
 }
 

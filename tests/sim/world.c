@@ -153,6 +153,13 @@ size_t world_count (const world_t *world, out_kind_t kind)
     return count;
 }
 
+void world_beat (world_t *world, wire_beat_t beat)
+{
+    beat.epoch = core_epoch (world->core);
+    world_say (world, &(wire_msg_t){ .kind = WIRE_KIND_BEAT, .beat = beat }, NULL, 0);
+    world_turn (world);
+}
+
 uuid_t world_worker (world_t *world, stage_t stage, uint32_t slots)
 {
     uuid_t id = uuid_new ();

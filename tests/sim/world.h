@@ -31,6 +31,8 @@ bool world_event (world_t *world, str_t *topic, str_t *body);
 size_t world_count (const world_t *world, out_kind_t kind);
 void world_forget (world_t *world); /* drops all that was released */
 
+/*  The worker beats (with the core's epoch), and a turn. */
+void world_beat (world_t *world, wire_beat_t beat);
 uuid_t world_worker (world_t *world, stage_t stage, uint32_t slots); /* HELLO, and a turn */
 /*  Submits an inline document, with a turn; the reply's status. `task` null: store only. */
 uint32_t world_submit (world_t *world, const char *user, const char *text, uint8_t priority, uuid_t *document,

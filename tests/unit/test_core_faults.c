@@ -8,10 +8,9 @@
 #include <stdio.h>
 
 #include "base/hash.h"
-#include "base/log.h"
 #include "store/blob.h"
 #include "store/records.h"
-#include "tests/sim/world.h"
+#include "tests/unit/core_fixture.h"
 
 /* link: sim core */
 
@@ -44,13 +43,6 @@ static void parts (world_t *world, uuid_t worker, const wire_job_t *job, uint32_
     world_turn (world);
 }
 
-static void beat (world_t *world, uuid_t worker, stage_t stage)
-{
-    wire_beat_t msg = { .worker = worker, .stage = (uint8_t)stage, .slots = 1, .epoch = core_epoch (world->core) };
-    world_say (world, &(wire_msg_t){ .kind = WIRE_KIND_BEAT, .beat = msg }, NULL, 0);
-    world_turn (world);
-}
-
 /*  Else it would hold a job for ever that nobody wants any more, and every job after it would wait behind that. */
 static void a_worker_that_comes_back_is_told_that_what_it_holds_is_void (void **state)
 {
@@ -66,7 +58,7 @@ static void a_worker_that_comes_back_is_told_that_what_it_holds_is_void (void **
     frames_clear (&job);
     world_pass (&world, 6000); /* not a beat */
     world_forget (&world);
-    beat (&world, worker, STAGE_EXTRACT);
+    world_beat (&world, (wire_beat_t){ .worker = worker, .stage = (uint8_t)STAGE_EXTRACT, .slots = 1 });
     assert_true (world_hear (&world, WIRE_KIND_WELCOME, worker, &welcome));
     assert_int_equal (welcome.msg.welcome.epoch, core_epoch (world.core));
     assert_int_equal (welcome.msg.welcome.fresh, 1);
@@ -74,7 +66,7 @@ static void a_worker_that_comes_back_is_told_that_what_it_holds_is_void (void **
     assert_true (world_hear (&world, WIRE_KIND_JOB, worker, &job)); /* and gets it anew */
     assert_int_equal (job.msg.job.first_segment, 2);
     frames_clear (&job);
-    beat (&world, worker, STAGE_EXTRACT);
+    world_beat (&world, (wire_beat_t){ .worker = worker, .stage = (uint8_t)STAGE_EXTRACT, .slots = 1 });
     assert_false (world_hear (&world, WIRE_KIND_WELCOME, worker, &welcome));
     world_stop (&world);
 }
@@ -562,13 +554,6 @@ static void a_replay_after_a_restart_is_the_last_event_under_its_number (void **
     world_stop (&world);
 }
 
-static int quiet (void **state)
-{
-    (void)state;
-    log_init ("test", LOG_ERROR);
-    return 0;
-}
-
 int main (void)
 {
     const struct CMUnitTest tests[] = {
@@ -589,5 +574,5 @@ int main (void)
         cmocka_unit_test (a_new_subscriber_is_shown_what_lives_and_nothing_twice),
         cmocka_unit_test (a_replay_after_a_restart_is_the_last_event_under_its_number),
     };
-    return cmocka_run_group_tests (tests, quiet, NULL);
+    return cmocka_run_group_tests (tests, core_quiet, NULL);
 }

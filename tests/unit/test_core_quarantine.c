@@ -6,129 +6,17 @@
 
 #include <cmocka.h>
 
-#include <stdio.h>
-
-#include "base/hash.h"
-#include "base/log.h"
 #include "store/records.h"
-#include "tests/sim/world.h"
+#include "tests/unit/core_fixture.h"
 
 /* link: sim core */
 
-#define LAST_WORDS "free(): invalid pointer\n"
-
 static const uuid_t anyone;
-
-static void beat (world_t *world, uuid_t worker, uint64_t running, uint64_t progress)
-{
-    wire_beat_t msg = {
-        .worker = worker, .slots = 4, .epoch = core_epoch (world->core), .running = running, .progress = progress
-    };
-    world_say (world, &(wire_msg_t){ .kind = WIRE_KIND_BEAT, .beat = msg }, NULL, 0);
-    world_turn (world);
-}
-
-/*  Hands in `text` as `name`, and says what the answer's body and status are. */
-static uint32_t submit (world_t *world, const char *text, const char *name, bool force, uuid_t *task, str_t *body)
-{
-    hash_t hash = hash_of (span_str (text));
-    buf_t *bytes = buf_copy (span_str (text));
-    frames_t reply;
-    uint32_t status = 0;
-    *task = uuid_new ();
-    wire_submit_t msg = { .req = ++world->next_req,
-                          .user = SPAN_LIT ("ann"),
-                          .document = uuid_new (),
-                          .task = *task,
-                          .filename = span_str (name),
-                          .bytes = strlen (text),
-                          .hash = span (hash.bytes, HASH_SIZE),
-                          .force = force };
-    world_say (world, &(wire_msg_t){ .kind = WIRE_KIND_SUBMIT, .submit = msg }, &bytes, 1);
-    world_turn (world);
-    buf_unref (&bytes);
-    if (world_hear (world, WIRE_KIND_REPLY, anyone, &reply)) {
-        status = reply.msg.reply.status;
-        str_clear (body);
-        str_add (body, buf_span (reply.payload[0]));
-        str_char (body, ' ');
-        str_add (body, reply.msg.reply.location);
-        frames_clear (&reply);
-    }
-    return status;
-}
-
-/*  As the worker of extract: the job's parser was killed by the document; or it only says `code`. */
-static void fails (world_t *world, uuid_t worker, const wire_job_t *job, const char *code, bool killed)
-{
-    wire_result_t result = { .worker = worker,
-                             .epoch = job->epoch,
-                             .number = job->number,
-                             .task = job->task,
-                             .outcome = RESULT_FAILED,
-                             .code = span_str (code),
-                             .message = SPAN_LIT ("the test says so"),
-                             .parser_killed = killed,
-                             .errors = SPAN_LIT (LAST_WORDS) };
-    world_say (world, &(wire_msg_t){ .kind = WIRE_KIND_RESULT, .result = result }, NULL, 0);
-    world_turn (world);
-}
-
-/*  Lets every try of what `worker` has next fail like that. The number of tries. */
-static unsigned fail_for_good (world_t *world, uuid_t worker, uuid_t task, const char *code, bool killed)
-{
-    frames_t job;
-    unsigned tries = 0;
-    for (int i = 0; i < 2000 && strcmp (world_status (world, "ann", task), "failed") != 0; i++) {
-        if (world_hear (world, WIRE_KIND_JOB, worker, &job)) {
-            assert_true (uuid_eq (job.msg.job.task, task));
-            fails (world, worker, &job.msg.job, code, killed);
-            frames_clear (&job);
-            tries++;
-        }
-        beat (world, worker, 0, 0);
-        world_pass (world, 500);
-    }
-    return tries;
-}
 
 static void ask_task (world_t *world, uuid_t task, str_t *body)
 {
     wire_task_get_t get = { .req = 1, .user = SPAN_LIT ("ann"), .task = task };
     assert_int_equal (world_ask (world, &(wire_msg_t){ .kind = WIRE_KIND_TASK_GET, .task_get = get }, body), 200);
-}
-
-static void ask_history (world_t *world, uuid_t task, str_t *body)
-{
-    wire_task_events_t events = { .req = 1, .user = SPAN_LIT ("ann"), .task = task, .limit = 200 };
-    assert_int_equal (world_ask (world, &(wire_msg_t){ .kind = WIRE_KIND_TASK_EVENTS, .task_events = events }, body),
-                      200);
-}
-
-static uint32_t process (world_t *world, uuid_t task, bool force, str_t *body)
-{
-    wire_task_process_t again = { .req = 9, .user = SPAN_LIT ("ann"), .task = task, .force = force };
-    return world_ask (world, &(wire_msg_t){ .kind = WIRE_KIND_TASK_PROCESS, .task_process = again }, body);
-}
-
-static void contains (const str_t *body, const char *what)
-{
-    if (!body->data || !strstr (body->data, what))
-        fail_msg ("no %s in %s", what, body->data ? body->data : "nothing");
-}
-
-static void lacks (const str_t *body, const char *what)
-{
-    if (body->data && strstr (body->data, what))
-        fail_msg ("%s in %s", what, body->data);
-}
-
-static size_t times (const str_t *body, const char *what)
-{
-    size_t count = 0;
-    for (const char *at = body->data; at && (at = strstr (at, what)); at++)
-        count++;
-    return count;
 }
 
 static void what_is_kept_of_a_failure_is_in_the_quarantine_and_outlives_a_restart (void **state)
@@ -139,7 +27,7 @@ static void what_is_kept_of_a_failure_is_in_the_quarantine_and_outlives_a_restar
     (void)state;
     world_start (&world, NULL);
     uuid_t worker = world_worker (&world, STAGE_EXTRACT, 1);
-    assert_int_equal (submit (&world, "deadly", "a.pdf", false, &task, &body), 201);
+    assert_int_equal (submit_named (&world, "deadly", "a.pdf", false, &task, &body), 201);
     assert_int_equal (fail_for_good (&world, worker, task, "parser_crashed", true), 3);
     for (int restarts = 0; restarts < 2; restarts++) {
         wire_task_list_t list = {
@@ -173,7 +61,7 @@ static void a_segment_that_fails_is_named (void **state)
     (void)state;
     world_start (&world, NULL);
     world_hire (&world, workers);
-    submit (&world, "one", "a.txt", false, &task, &body);
+    submit_named (&world, "one", "a.txt", false, &task, &body);
     world_work (&world, workers[0]);
     assert_true (world_hear (&world, WIRE_KIND_JOB, workers[STAGE_CHUNK], &job));
     world_result (&world, workers[STAGE_CHUNK], &job.msg.job, RESULT_FAILED, "internal", 0, 0);
@@ -195,23 +83,23 @@ static void poison_is_known_by_its_bytes_whatever_they_are_called_also_after_a_r
     (void)state;
     world_start (&world, NULL);
     uuid_t worker = world_worker (&world, STAGE_EXTRACT, 1);
-    submit (&world, "deadly", "a.pdf", false, &task, &body);
+    submit_named (&world, "deadly", "a.pdf", false, &task, &body);
     fail_for_good (&world, worker, task, "memory_exceeded", true);
 
-    assert_int_equal (submit (&world, "deadly", "b.pdf", false, &again, &body), 201);
+    assert_int_equal (submit_named (&world, "deadly", "b.pdf", false, &again, &body), 201);
     contains (&body, "\"status\":\"failed\"");
     contains (&body, "\"error_code\":\"known_poison\"");
     contains (&body, "then named a.pdf");
     contains (&body, "the test says so");
     assert_false (world_hear (&world, WIRE_KIND_JOB, anyone, &job));
-    submit (&world, "another", "a.pdf", false, &again, &body); /* the name is nobody's fault */
+    submit_named (&world, "another", "a.pdf", false, &again, &body); /* the name is nobody's fault */
     assert_true (world_hear (&world, WIRE_KIND_JOB, worker, &job));
     fails (&world, worker, &job.msg.job, "damaged_document", false);
     frames_clear (&job);
 
     world_restart (&world, true);
     worker = world_worker (&world, STAGE_EXTRACT, 1);
-    submit (&world, "deadly", "c.pdf", false, &again, &body);
+    submit_named (&world, "deadly", "c.pdf", false, &again, &body);
     contains (&body, "\"error_code\":\"known_poison\"");
 
     /* Not even the deletion of the document makes it harmless. */
@@ -224,7 +112,7 @@ static void poison_is_known_by_its_bytes_whatever_they_are_called_also_after_a_r
     world_turn (&world);
     assert_true (world_work (&world, storage));
     world_forget (&world);
-    submit (&world, "deadly", "d.pdf", false, &again, &body);
+    submit_named (&world, "deadly", "d.pdf", false, &again, &body);
     contains (&body, "\"error_code\":\"known_poison\"");
     assert_false (world_hear (&world, WIRE_KIND_JOB, worker, &job));
 
@@ -244,7 +132,7 @@ static void poison_is_tried_when_forced_and_forgotten_when_it_does_no_harm (void
     (void)state;
     world_start (&world, NULL);
     world_hire (&world, workers);
-    submit (&world, "deadly", "a.pdf", false, &task, &body);
+    submit_named (&world, "deadly", "a.pdf", false, &task, &body);
     fail_for_good (&world, workers[0], task, "cpu_exceeded", true);
     assert_int_equal (process (&world, task, false, &body), 422);
     assert_string_equal (world_status (&world, "ann", task), "failed");
@@ -254,7 +142,7 @@ static void poison_is_tried_when_forced_and_forgotten_when_it_does_no_harm (void
     assert_int_equal (kv_memory_count (world.kv, FAMILY_POISON), 1);
 
     world_restart (&world, true);
-    assert_int_equal (submit (&world, "deadly", "b.pdf", true, &again, &body), 201);
+    assert_int_equal (submit_named (&world, "deadly", "b.pdf", true, &again, &body), 201);
     contains (&body, "\"status\":\"pending\"");
     world_hire (&world, workers);
     world_work_all (&world, workers);
@@ -272,9 +160,9 @@ static void a_retry_of_the_quarantine_leaves_poison_alone_unless_forced (void **
     (void)state;
     world_start (&world, NULL);
     uuid_t worker = world_worker (&world, STAGE_EXTRACT, 1);
-    submit (&world, "deadly", "a.pdf", false, &deadly, &body);
+    submit_named (&world, "deadly", "a.pdf", false, &deadly, &body);
     fail_for_good (&world, worker, deadly, "memory_exceeded", true);
-    submit (&world, "damaged", "b.pdf", false, &damaged, &body);
+    submit_named (&world, "damaged", "b.pdf", false, &damaged, &body);
     fail_for_good (&world, worker, damaged, "damaged_document", false);
 
     wire_msg_t retry = { .kind = WIRE_KIND_QUARANTINE_RETRY,
@@ -309,10 +197,10 @@ static void a_retry_counts_each_task_once_however_many_turns_it_takes (void **st
     (void)state;
     world_start (&world, NULL);
     uuid_t worker = world_worker (&world, STAGE_EXTRACT, 1);
-    submit (&world, "deadly", "a.pdf", false, &task, &body);
+    submit_named (&world, "deadly", "a.pdf", false, &task, &body);
     fail_for_good (&world, worker, task, "memory_exceeded", true);
     for (int i = 0; i < COPIES; i++)
-        assert_int_equal (submit (&world, "deadly", "b.pdf", false, &task, &body), 201);
+        assert_int_equal (submit_named (&world, "deadly", "b.pdf", false, &task, &body), 201);
     wire_msg_t retry = { .kind = WIRE_KIND_QUARANTINE_RETRY,
                          .quarantine_retry = { .req = 1, .user = SPAN_LIT ("ann") } };
     assert_int_equal (world_ask (&world, &retry, &body), 202);
@@ -335,11 +223,11 @@ static void what_is_not_the_contents_doing_is_no_poison (void **state)
     world_start (&world, &config);
     uuid_t worker = world_worker (&world, STAGE_EXTRACT, 1);
     for (size_t i = 0; i < sizeof codes / sizeof *codes; i++) { /* it reports so, and nobody died */
-        submit (&world, codes[i], "a.pdf", false, &task, &body);
+        submit_named (&world, codes[i], "a.pdf", false, &task, &body);
         fail_for_good (&world, worker, task, codes[i], false);
         assert_int_equal (kv_memory_count (world.kv, FAMILY_POISON), 0);
     }
-    submit (&world, "drained", "a.pdf", false, &task, &body);
+    submit_named (&world, "drained", "a.pdf", false, &task, &body);
     for (unsigned i = 0; i < 3 * world.config.losses_max; i++) {
         world_say (&world, &(wire_msg_t){ .kind = WIRE_KIND_BYE, .bye = { .worker = worker } }, NULL, 0);
         world_turn (&world);
@@ -360,7 +248,8 @@ static void what_is_not_the_contents_doing_is_no_poison (void **state)
     assert_true (world_hear (&world, WIRE_KIND_JOB, worker, &job)); /* the task's own time: nobody has died */
     for (uint64_t ms = 0; ms < config.task_ms + 10000; ms += 1000) {
         world_pass (&world, 1000);
-        beat (&world, worker, job.msg.job.number, ms);
+        world_beat (&world,
+                    (wire_beat_t){ .worker = worker, .slots = 4, .running = job.msg.job.number, .progress = ms });
     }
     frames_clear (&job);
     ask_task (&world, task, &body);
@@ -378,7 +267,7 @@ static void what_takes_one_worker_after_the_other_with_it_is_poison (void **stat
     str_t body = STR_INIT;
     (void)state;
     world_start (&world, NULL);
-    submit (&world, "deadly", "a.txt", false, &task, &body);
+    submit_named (&world, "deadly", "a.txt", false, &task, &body);
     for (unsigned i = 0; i <= world.config.losses_max; i++) {
         uuid_t worker = world_worker (&world, STAGE_EXTRACT, 1);
         core_worker_gone (world.core, worker);
@@ -404,11 +293,12 @@ static void what_stands_still_again_and_again_is_poison (void **state)
     config.silence_ms = 5000;
     world_start (&world, &config);
     uuid_t worker = world_worker (&world, STAGE_EXTRACT, 1);
-    submit (&world, "deadly", "a.pdf", false, &task, &body);
+    submit_named (&world, "deadly", "a.pdf", false, &task, &body);
     for (int i = 0; i < 200 && strcmp (world_status (&world, "ann", task), "failed") != 0; i++) {
         if (world_hear (&world, WIRE_KIND_JOB, worker, &job)) {
             for (int beats = 0; beats < 8; beats++) {
-                beat (&world, worker, job.msg.job.number, 1);
+                world_beat (&world, (wire_beat_t){
+                                        .worker = worker, .slots = 4, .running = job.msg.job.number, .progress = 1 });
                 world_pass (&world, 1000);
             }
             assert_true (world_hear (&world, WIRE_KIND_CANCEL, worker, &cancel));
@@ -417,7 +307,7 @@ static void what_stands_still_again_and_again_is_poison (void **state)
             frames_clear (&job);
         }
         world_pass (&world, 500);
-        beat (&world, worker, 0, 0);
+        world_beat (&world, (wire_beat_t){ .worker = worker, .slots = 4 });
     }
     ask_task (&world, task, &body);
     contains (&body, "\"error_code\":\"timeout\"");
@@ -435,7 +325,7 @@ static void of_two_tasks_of_the_same_poison_the_second_does_not_begin (void **st
     str_t body = STR_INIT;
     (void)state;
     world_start (&world, NULL);
-    submit (&world, "deadly", "a.pdf", false, &first, &body);
+    submit_named (&world, "deadly", "a.pdf", false, &first, &body);
     const char *id = strstr (body.data, "\"id\":\"");
     assert_int_equal (uuid_parse (span (id + 6, UUID_TEXT - 1), &document), 0);
     uuid_t second = uuid_new ();
@@ -475,13 +365,13 @@ static void what_waits_is_no_less_poison_for_a_new_priority (void **state)
     str_t body = STR_INIT;
     (void)state;
     world_start (&world, NULL);
-    submit (&world, "deadly", "a.pdf", false, &first, &body);
+    submit_named (&world, "deadly", "a.pdf", false, &first, &body);
     uuid_t worker = world_worker (&world, STAGE_EXTRACT, 1);
     assert_int_equal (uuid_parse (span (strstr (body.data, "\"id\":\"") + 6, UUID_TEXT - 1), &document), 0);
     wire_task_create_t create = { .req = 2, .user = SPAN_LIT ("ann"), .document = document, .task = second };
     assert_int_equal (world_ask (&world, &(wire_msg_t){ .kind = WIRE_KIND_TASK_CREATE, .task_create = create }, NULL),
                       202);
-    submit (&world, "harmless", "c.pdf", false, &other, &body);
+    submit_named (&world, "harmless", "c.pdf", false, &other, &body);
     assert_int_equal (process (&world, other, false, &body), 202); /* to the front: the worker has it next */
     world_pass (&world, 10);
     assert_true (world_hear (&world, WIRE_KIND_JOB, worker, &job));
@@ -512,11 +402,11 @@ static void a_duplicate_that_makes_a_task_names_it_and_takes_its_name (void **st
     (void)state;
     world_start (&world, NULL);
     world_hire (&world, workers);
-    assert_int_equal (submit (&world, "damaged", "first.pdf", false, &task, &body), 201);
+    assert_int_equal (submit_named (&world, "damaged", "first.pdf", false, &task, &body), 201);
     contains (&body, " /api/v1/documents/");
     fail_for_good (&world, workers[0], task, "damaged_document", false);
 
-    assert_int_equal (submit (&world, "damaged", "second.pdf", false, &again, &body), 201);
+    assert_int_equal (submit_named (&world, "damaged", "second.pdf", false, &again, &body), 201);
     contains (&body, "\"filename\":\"second.pdf\"");
     lacks (&body, "first.pdf");
     contains (&body, " /api/v1/document-processing/tasks/");
@@ -524,120 +414,16 @@ static void a_duplicate_that_makes_a_task_names_it_and_takes_its_name (void **st
     contains (&body, id);
     assert_non_null (strstr (strstr (body.data, " /api"), id));
     for (int i = 0; i < STAGE_COUNT; i++)
-        beat (&world, workers[i], 0, 0);
+        world_beat (&world, (wire_beat_t){ .worker = workers[i], .slots = 4 });
     world_work_all (&world, workers);
     assert_string_equal (world_status (&world, "ann", again), "completed");
 
-    assert_int_equal (submit (&world, "damaged", "third.pdf", false, &task, &body), 200); /* that changes nothing */
+    assert_int_equal (submit_named (&world, "damaged", "third.pdf", false, &task, &body),
+                      200); /* that changes nothing */
     contains (&body, "\"filename\":\"second.pdf\"");
     lacks (&body, "/api/v1/");
     str_free (&body);
     world_stop (&world);
-}
-
-/*  --- histories --- */
-
-static void the_history_of_a_task_that_is_processed_again_has_both_starts (void **state)
-{
-    world_t world;
-    uuid_t worker, task;
-    str_t body = STR_INIT;
-    (void)state;
-    for (int crash = 0; crash < 2; crash++) {
-        world_start (&world, NULL);
-        worker = world_worker (&world, STAGE_EXTRACT, 1);
-        submit (&world, "damaged", "a.pdf", false, &task, &body);
-        if (crash) { /* between the start and its first line on disk */
-            world_restart (&world, true);
-            worker = world_worker (&world, STAGE_EXTRACT, 1);
-        }
-        fail_for_good (&world, worker, task, "damaged_document", false);
-        world_pass (&world, 60000);
-        worker = world_worker (&world, STAGE_EXTRACT, 1);
-        assert_int_equal (process (&world, task, false, NULL), 202);
-        if (crash) {
-            world_restart (&world, true);
-            worker = world_worker (&world, STAGE_EXTRACT, 1);
-        }
-        fail_for_good (&world, worker, task, "damaged_document", false);
-        ask_history (&world, task, &body);
-        assert_int_equal (times (&body, "\"event\":\"started\""), 2);
-        assert_int_equal (times (&body, "\"event\":\"failed\",\"stage\""), 2);
-        const char *first = strstr (body.data, "\"event\":\"started\""), *again = strstr (body.data, "\"replayed\"");
-        assert_true (first < strstr (body.data, "\"event\":\"failed\""));
-        assert_true (again > first && strstr (again, "\"event\":\"started\""));
-        if (!crash) {
-            contains (&body, "\"stage\":\"extract\",\"attempt\":1,\"job\":1,");
-            contains (&body, "\"stage\":\"extract\",\"attempt\":2,\"job\":2,");
-        }
-        world_stop (&world);
-    }
-    str_free (&body);
-}
-
-static void attempts_in_the_history_are_of_the_task_not_of_the_broker (void **state)
-{
-    world_t world;
-    uuid_t workers[STAGE_COUNT], other, task;
-    frames_t job;
-    str_t body = STR_INIT;
-    (void)state;
-    world_start (&world, NULL);
-    world_hire (&world, workers);
-    for (int i = 0; i < 5; i++) {
-        char text[16];
-        snprintf (text, sizeof text, "other %d", i);
-        submit (&world, text, "a.txt", false, &other, &body);
-        world_work_all (&world, workers);
-    }
-    submit (&world, "this", "a.txt", false, &task, &body);
-    world_work (&world, workers[0]);
-    assert_true (world_hear (&world, WIRE_KIND_JOB, workers[STAGE_CHUNK], &job));
-    world_result (&world, workers[STAGE_CHUNK], &job.msg.job, RESULT_FAILED, "timeout", 0, 0);
-    world_turn (&world);
-    frames_clear (&job);
-    world_pass (&world, 500);
-    world_work_all (&world, workers);
-    ask_history (&world, task, &body);
-    contains (&body, "\"event\":\"done\",\"stage\":\"extract\",\"attempt\":1,");
-    contains (&body, "\"event\":\"failed\",\"stage\":\"chunk\",\"segment\":0,\"attempt\":1,");
-    contains (&body, "\"event\":\"done\",\"stage\":\"chunk\",\"segment\":0,\"attempt\":2,");
-    contains (&body, "\"event\":\"done\",\"stage\":\"embed\",\"segment\":0,\"attempt\":1,");
-    str_free (&body);
-    world_stop (&world);
-}
-
-static void the_history_says_where_a_document_went_on (void **state)
-{
-    world_t world;
-    uuid_t workers[STAGE_COUNT], task;
-    frames_t job;
-    str_t body = STR_INIT;
-    (void)state;
-    world_start (&world, NULL);
-    world_hire (&world, workers);
-    submit (&world, "long", "a.pdf", false, &task, &body);
-    assert_true (world_hear (&world, WIRE_KIND_JOB, workers[0], &job));
-    for (uint32_t i = 0; i < 3; i++)
-        world_result (&world, workers[0], &job.msg.job, RESULT_PART, NULL, i, COLUMN_TEXT | COLUMN_MARKS);
-    world_turn (&world);
-    frames_clear (&job);
-    core_worker_gone (world.core, workers[0]);
-    workers[0] = world_worker (&world, STAGE_EXTRACT, 4);
-    world_work_all (&world, workers);
-    ask_history (&world, task, &body);
-    contains (&body, "\"event\":\"lost\",\"stage\":\"extract\",\"attempt\":1,");
-    contains (&body, "\"event\":\"resumed\",\"stage\":\"extract\",\"segment\":3,\"attempt\":2,");
-    assert_int_equal (times (&body, "\"event\":\"resumed\""), 1);
-    str_free (&body);
-    world_stop (&world);
-}
-
-static int quiet (void **state)
-{
-    (void)state;
-    log_init ("test", LOG_ERROR);
-    return 0;
 }
 
 int main (void)
@@ -655,9 +441,6 @@ int main (void)
         cmocka_unit_test (of_two_tasks_of_the_same_poison_the_second_does_not_begin),
         cmocka_unit_test (what_waits_is_no_less_poison_for_a_new_priority),
         cmocka_unit_test (a_duplicate_that_makes_a_task_names_it_and_takes_its_name),
-        cmocka_unit_test (the_history_of_a_task_that_is_processed_again_has_both_starts),
-        cmocka_unit_test (attempts_in_the_history_are_of_the_task_not_of_the_broker),
-        cmocka_unit_test (the_history_says_where_a_document_went_on),
     };
-    return cmocka_run_group_tests (tests, quiet, NULL);
+    return cmocka_run_group_tests (tests, core_quiet, NULL);
 }

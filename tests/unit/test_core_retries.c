@@ -9,17 +9,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "base/log.h"
-#include "tests/sim/world.h"
+#include "tests/unit/core_fixture.h"
 
 /* link: sim core */
-
-static void beat (world_t *world, uuid_t worker, stage_t stage)
-{
-    wire_beat_t msg = { .worker = worker, .stage = (uint8_t)stage, .slots = 4, .epoch = core_epoch (world->core) };
-    world_say (world, &(wire_msg_t){ .kind = WIRE_KIND_BEAT, .beat = msg }, NULL, 0);
-    world_turn (world);
-}
 
 static void bye (world_t *world, uuid_t worker)
 {
@@ -34,7 +26,7 @@ static bool next_job (world_t *world, uuid_t worker, stage_t stage, uint64_t ste
         if (world_hear (world, WIRE_KIND_JOB, worker, job))
             return true;
         if (waited % 500 == 0)
-            beat (world, worker, stage);
+            world_beat (world, (wire_beat_t){ .worker = worker, .stage = (uint8_t)stage, .slots = 4 });
         world_pass (world, step_ms);
     }
     return false;
@@ -54,7 +46,7 @@ static unsigned tries_of (stage_t stage, const char *code)
         assert_true (world_work (&world, workers[i]));
     while (tries < 50 && strcmp (world_status (&world, "ann", task), "failed") != 0) {
         for (int i = 0; i < STAGE_COUNT; i++)
-            beat (&world, workers[i], (stage_t)i);
+            world_beat (&world, (wire_beat_t){ .worker = workers[i], .stage = (uint8_t)i, .slots = 4 });
         world_pass (&world, 3000);
         if (!world_hear (&world, WIRE_KIND_JOB, workers[stage], &job))
             continue;
@@ -283,22 +275,15 @@ static void each_stage_of_a_segment_has_its_own_tries (void **state)
             frames_clear (&job);
         }
         for (int i = 0; i < STAGE_COUNT; i++)
-            beat (&world, workers[i], (stage_t)i);
+            world_beat (&world, (wire_beat_t){ .worker = workers[i], .stage = (uint8_t)i, .slots = 4 });
         world_pass (&world, 2000);
         for (int i = 0; i < STAGE_COUNT; i++)
-            beat (&world, workers[i], (stage_t)i);
+            world_beat (&world, (wire_beat_t){ .worker = workers[i], .stage = (uint8_t)i, .slots = 4 });
         assert_true (world_work (&world, workers[stage]));
     }
     assert_true (world_work (&world, workers[STAGE_STORAGE]));
     assert_string_equal (world_status (&world, "ann", task), "completed");
     world_stop (&world);
-}
-
-static int quiet (void **state)
-{
-    (void)state;
-    log_init ("test", LOG_ERROR);
-    return 0;
 }
 
 int main (void)
@@ -313,5 +298,5 @@ int main (void)
         cmocka_unit_test (a_document_that_takes_workers_with_it_takes_no_other_document_with_it),
         cmocka_unit_test (each_stage_of_a_segment_has_its_own_tries),
     };
-    return cmocka_run_group_tests (tests, quiet, NULL);
+    return cmocka_run_group_tests (tests, core_quiet, NULL);
 }

@@ -7,9 +7,8 @@
 
 #include <stdio.h>
 
-#include "base/log.h"
 #include "broker/core/queue.h"
-#include "tests/sim/world.h"
+#include "tests/unit/core_fixture.h"
 
 /* link: sim core */
 
@@ -251,13 +250,6 @@ static void a_task_says_why_it_waits (void **state)
     world_stop (&world);
 }
 
-static int quiet (void **state)
-{
-    (void)state;
-    log_init ("test", LOG_ERROR + 1);
-    return 0;
-}
-
 int main (void)
 {
     const struct CMUnitTest tests[] = {
@@ -270,5 +262,5 @@ int main (void)
         cmocka_unit_test (a_task_that_somebody_watches_is_worth_more),
         cmocka_unit_test (a_task_says_why_it_waits),
     };
-    return cmocka_run_group_tests (tests, quiet, NULL);
+    return cmocka_run_group_tests (tests, core_quiet, NULL);
 }

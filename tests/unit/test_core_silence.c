@@ -7,8 +7,7 @@
 
 #include <stdio.h>
 
-#include "base/log.h"
-#include "tests/sim/world.h"
+#include "tests/unit/core_fixture.h"
 
 /* link: sim core */
 
@@ -152,13 +151,6 @@ static void a_task_that_takes_too_long_ends_as_timeout (void **state)
     world_stop (&world);
 }
 
-static int quiet (void **state)
-{
-    (void)state;
-    log_init ("test", LOG_ERROR + 1);
-    return 0;
-}
-
 int main (void)
 {
     const struct CMUnitTest tests[] = {
@@ -168,5 +160,5 @@ int main (void)
         cmocka_unit_test (a_job_that_its_worker_knows_nothing_of_comes_back),
         cmocka_unit_test (a_task_that_takes_too_long_ends_as_timeout),
     };
-    return cmocka_run_group_tests (tests, quiet, NULL);
+    return cmocka_run_group_tests (tests, core_quiet, NULL);
 }

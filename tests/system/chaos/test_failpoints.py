@@ -95,7 +95,7 @@ def test_every_process_dies_at_every_failpoint_and_nothing_is_lost_or_doubled():
 
 
 def test_every_call_that_can_fail_fails_and_nothing_is_lost_or_doubled():
-    rain("error", CAN_FAIL, HITS // 4, seed=2)
+    rain("error", CAN_FAIL, HITS, seed=2)
 
 
 test_every_process_dies_at_every_failpoint_and_nothing_is_lost_or_doubled.seconds = 60 * HITS
