@@ -36,4 +36,9 @@ static inline bool span_is (span_t a, const char *text)
     return span_eq (a, span_str (text));
 }
 
+static inline bool span_starts (span_t text, span_t prefix)
+{
+    return text.size >= prefix.size && (prefix.size == 0 || memcmp (text.data, prefix.data, prefix.size) == 0);
+}
+
 #endif

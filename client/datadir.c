@@ -110,6 +110,28 @@ static int check_whole (const char *path, err_t *err)
     return err_set (err, ERR_CONFIG, "a restore into '%s' did not come to its end: do it again (myelin restore)", path);
 }
 
+static bool has (const char *path, const char *name)
+{
+    char full[PATH_MAX + 16];
+    struct stat about;
+    snprintf (full, sizeof full, "%s/%s", path, name);
+    return stat (full, &about) == 0 && S_ISDIR (about.st_mode);
+}
+
+/*  Content that nobody has records of any more would stay, unseen, beside a new beginning. The records' directory is
+ *  made here, before a process makes that of the content: so there is no other way to come by that. */
+static int make_records (const char *path, err_t *err)
+{
+    char name[PATH_MAX + 16];
+    if (!has (path, "broker") && has (path, "content"))
+        return err_set (err, ERR_CONFIG,
+                        "'%s' has a directory content, but none named broker, which is to say whose it is: bring that "
+                        "back, restore a backup (myelin restore), or begin anew in another directory",
+                        path);
+    snprintf (name, sizeof name, "%s/broker", path);
+    return dir_make (name, err);
+}
+
 static void on_alarm (int signal_number)
 {
 }
@@ -233,10 +255,7 @@ int datadir_hold (const char *path, err_t *err)
 
 int datadir_check_data (const char *path, err_t *err)
 {
-    char name[PATH_MAX + 16];
-    struct stat about;
-    snprintf (name, sizeof name, "%s/broker", path);
-    if (stat (name, &about) == 0 && S_ISDIR (about.st_mode))
+    if (has (path, "broker"))
         return check_whole (path, err);
     return err_set (err, ERR_NOT_FOUND, "there is no data in '%s': its directory broker is missing", path);
 }
@@ -253,7 +272,7 @@ datadir_t *datadir_open (const char *path, err_t *err)
         goto failed;
     }
     if (take_lock (self, err) || check_whole (self->path, err) || check_writable (self, err) ||
-        remove_checkpoint (self, err) || make_run (self, err) || say_run (self, err))
+        remove_checkpoint (self, err) || make_run (self, err) || say_run (self, err) || make_records (self->path, err))
         goto failed;
     return self;
 failed:

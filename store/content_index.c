@@ -14,8 +14,7 @@ typedef struct {
     size_t added; /* bytes of text since the last commit */
 } catch_up_t;
 
-/*  What a ROWS record stands for. 1; 0: its segment was written again or removed since; -1. */
-static int read_rows (catch_up_t *self, uint64_t row, span_t record, content_rows_of_t *rows,
+static int find_rows (catch_up_t *self, uint64_t row, span_t record, content_rows_of_t *rows,
                       content_segment_t *segment, span_t *text, err_t *err)
 {
     kv_t *kv = self->content->kv;
@@ -29,22 +28,32 @@ static int read_rows (catch_up_t *self, uint64_t row, span_t record, content_row
     return content_get_text (kv, key, segment->spans, text, &self->text, err) < 0 ? -1 : 1;
 }
 
-/*  Adds the rows of one ROWS record. A segment that is damaged is left out: the others must be found all the same. */
+/*  What a ROWS record stands for. 1; 0: its segment was written again or removed since, or is damaged: the others must
+ *  be found all the same; -1. */
+static int read_rows (catch_up_t *self, uint64_t row, span_t record, content_rows_of_t *rows,
+                      content_segment_t *segment, span_t *text, err_t *err)
+{
+    err_t why;
+    int found = find_rows (self, row, record, rows, segment, text, &why);
+    if (found >= 0)
+        return found;
+    if (why.code != ERR_CORRUPT) {
+        *err = why;
+        return -1;
+    }
+    log_write (LOG_WARN, "index.left_out", NULL, "a damaged segment is left out of the index: %s", why.message);
+    return 0;
+}
+
+/*  Adds the rows of one ROWS record. */
 static int add_rows (catch_up_t *self, uint64_t row, span_t record, err_t *err)
 {
     content_rows_of_t rows;
     content_segment_t segment;
     span_t text;
-    err_t why;
-    int found = read_rows (self, row, record, &rows, &segment, &text, &why);
-    if (found < 0 && why.code != ERR_CORRUPT) {
-        *err = why;
-        return -1;
-    }
-    if (found < 0)
-        log_write (LOG_WARN, "index.left_out", NULL, "a damaged segment is left out of the index: %s", why.message);
+    int found = read_rows (self, row, record, &rows, &segment, &text, err);
     if (found <= 0)
-        return 0;
+        return found;
     self->added += text.size;
     return index_add (self->content->index, rows.user, row, text, segment.spans, err);
 }
@@ -69,14 +78,9 @@ static int move_rows (catch_up_t *self, uint64_t row, span_t record, err_t *err)
     content_rows_of_t rows;
     content_segment_t segment;
     span_t text;
-    err_t why;
-    int found = read_rows (self, row, record, &rows, &segment, &text, &why);
-    if (found < 0 && why.code != ERR_CORRUPT) {
-        *err = why;
-        return -1;
-    }
+    int found = read_rows (self, row, record, &rows, &segment, &text, err);
     if (found <= 0)
-        return 0;
+        return found;
     int visible = is_visible (content, &rows, err);
     if (visible)
         return visible < 0 ? -1 : add_rows (self, row, record, err);

@@ -91,22 +91,17 @@ void kv_delete (kv_t *self, unsigned family, span_t key)
     add (&self->batch, family, key, SPAN_EMPTY, true);
 }
 
-static bool starts_with (span_t text, span_t prefix)
-{
-    return text.size >= prefix.size && memcmp (text.data, prefix.data, prefix.size) == 0;
-}
-
 void kv_delete_prefix (kv_t *self, unsigned family, span_t prefix)
 {
     kv_iter_t *iter = kv_iterate (self, family);
-    for (iter->ops->seek (iter, prefix); iter->ops->valid (iter) && starts_with (iter->ops->key (iter), prefix);
+    for (iter->ops->seek (iter, prefix); iter->ops->valid (iter) && span_starts (iter->ops->key (iter), prefix);
          iter->ops->step (iter, true))
         kv_delete (self, family, iter->ops->key (iter));
     kv_iter_destroy (&iter);
     str_t key = STR_INIT; /* the batch's own bytes move as it grows */
     for (size_t i = 0, count = self->batch.count; i < count; i++) {
         const kv_write_t *write = &self->batch.writes[i];
-        if (write->family != family || write->is_delete || !starts_with (write_key (&self->batch, write), prefix))
+        if (write->family != family || write->is_delete || !span_starts (write_key (&self->batch, write), prefix))
             continue;
         str_clear (&key);
         str_add (&key, write_key (&self->batch, write));

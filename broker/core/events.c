@@ -15,15 +15,10 @@ static const char *const feed_names[] = {
 #undef FEED_EVENT_NAME
 };
 
-static bool starts_with (span_t text, span_t prefix)
-{
-    return text.size >= prefix.size && (!prefix.size || memcmp (text.data, prefix.data, prefix.size) == 0);
-}
-
 static bool is_wanted (const core_t *self, span_t topic)
 {
     for (size_t i = 0; i < self->topic_count; i++)
-        if (starts_with (topic, str_span (&self->topics[i])))
+        if (span_starts (topic, str_span (&self->topics[i])))
             return true;
     return false;
 }
@@ -111,7 +106,7 @@ static size_t topic_id_at (span_t topic)
     size_t at = topic.size;
     while (at > sizeof TASK_TOPIC - 1 && topic.data[at - 1] != '.')
         at--;
-    return at > sizeof TASK_TOPIC - 1 && starts_with (topic, SPAN_LIT (TASK_TOPIC)) ? at : 0;
+    return at > sizeof TASK_TOPIC - 1 && span_starts (topic, SPAN_LIT (TASK_TOPIC)) ? at : 0;
 }
 
 bool events_topic_task (core_t *self, span_t topic, task_t **task)
@@ -134,7 +129,7 @@ static bool replay (core_t *self, question_t *question, size_t *budget)
     span_t topic = str_span (&question->text);
     size_t id_at = topic_id_at (topic);
     task_t *one;
-    if (!starts_with (topic, SPAN_LIT (TASK_TOPIC)) && !starts_with (SPAN_LIT (TASK_TOPIC), topic))
+    if (!span_starts (topic, SPAN_LIT (TASK_TOPIC)) && !span_starts (SPAN_LIT (TASK_TOPIC), topic))
         return true;
     if (events_topic_task (self, topic, &one)) {
         --*budget;
@@ -150,7 +145,7 @@ static bool replay (core_t *self, question_t *question, size_t *budget)
     iter->ops->seek (iter, str_span (question->from.size ? &question->from : &prefix));
     for (; *budget > 0; iter->ops->step (iter, true), --*budget) {
         span_t key = iter->ops->valid (iter) ? iter->ops->key (iter) : SPAN_EMPTY, user, rest;
-        end = !key.size || !starts_with (key, str_span (&prefix)) || question->number == REPLAY_MAX;
+        end = !key.size || !span_starts (key, str_span (&prefix)) || question->number == REPLAY_MAX;
         if (end)
             break;
         if (span_eq (key, str_span (&question->from)))
@@ -164,7 +159,7 @@ static bool replay (core_t *self, question_t *question, size_t *budget)
             continue;
         str_clear (&name);
         task_topic (&name, task->user->name, task->id);
-        if (starts_with (str_span (&name), topic)) {
+        if (span_starts (str_span (&name), topic)) {
             show_last (self, question, task);
             question->number++;
         }

@@ -85,11 +85,6 @@ void faults_drop (core_t *self, const user_t *user, uuid_t task)
     kv_delete (self->kv, FAMILY_FAULTS, str_span (&self->key));
 }
 
-static span_t or_null (span_t text)
-{
-    return text.size ? text : SPAN_EMPTY;
-}
-
 void faults_json (core_t *self, str_t *out, const user_t *user, uuid_t task, const record_task_t *end)
 {
     record_fault_t fault;
@@ -98,8 +93,8 @@ void faults_json (core_t *self, str_t *out, const user_t *user, uuid_t task, con
     if (record_get (self->kv, FAMILY_FAULTS, str_span (&self->key), &record_fault_shape, &fault, &bytes, NULL) == 1) {
         str_char (out, '{');
         str_key_time (out, "at", fault.at);
-        str_key_str (out, "code", or_null (end->error_code));
-        str_key_str (out, "message", or_null (end->error_message));
+        str_key_str (out, "code", json_or_null (end->error_code));
+        str_key_str (out, "message", json_or_null (end->error_message));
         str_key_str (out, "stage", span_str (stage_name ((stage_t)fault.stage)));
         str_key (out, "segment");
         if (fault.has_segment)
@@ -107,9 +102,9 @@ void faults_json (core_t *self, str_t *out, const user_t *user, uuid_t task, con
         else
             str_text (out, "null");
         str_key_u64 (out, "attempts", fault.attempts);
-        str_key_str (out, "worker", or_null (fault.worker));
+        str_key_str (out, "worker", json_or_null (fault.worker));
         str_key_raw (out, "poison", fault.poison ? SPAN_LIT ("true") : SPAN_LIT ("false"));
-        str_key_str (out, "stderr", or_null (fault.errors));
+        str_key_str (out, "stderr", json_or_null (fault.errors));
         str_char (out, '}');
     } else
         str_text (out, "null");

@@ -13,7 +13,7 @@ static void key_uuid (str_t *out, const char *name, uuid_t id)
     str_key_str (out, name, span (text, UUID_TEXT - 1));
 }
 
-static span_t or_null (span_t text)
+span_t json_or_null (span_t text)
 {
     return text.size ? text : SPAN_EMPTY;
 }
@@ -30,8 +30,8 @@ void json_task_open (str_t *out, uuid_t id, span_t user, const record_task_t *vi
     str_key_str (out, "stage", begun ? span_str (stage_name ((stage_t)view->stage)) : SPAN_EMPTY);
     str_key_u64 (out, "priority", view->priority);
     str_key_u64 (out, "progress", view->progress);
-    str_key_str (out, "error_message", or_null (view->error_message));
-    str_key_str (out, "error_code", or_null (view->error_code));
+    str_key_str (out, "error_message", json_or_null (view->error_message));
+    str_key_str (out, "error_code", json_or_null (view->error_code));
     key_uuid (out, "result_document_id", status == TASK_COMPLETED ? view->document : (uuid_t){ { 0 } });
     str_key_u64 (out, "attempts", view->attempts);
     str_key (out, "queue_position");
@@ -98,7 +98,7 @@ void json_document (core_t *self, str_t *out, user_t *user, uuid_t id, const rec
     key_uuid (out, "id", id);
     str_key_str (out, "user_id", user->name);
     str_key_str (out, "filename", document->filename.size ? document->filename : SPAN_LIT (""));
-    str_key_str (out, "media_type", or_null (document->media_type));
+    str_key_str (out, "media_type", json_or_null (document->media_type));
     str_key_u64 (out, "size_bytes", document->bytes);
     str_key_str (out, "content_hash", span_str (hash));
     str_key_str (out, "status", span_str (document_status (self, user, document)));
@@ -123,7 +123,7 @@ void json_result (str_t *out, uuid_t id, const record_task_t *view)
                 (unsigned long long)view->processing_ms % 1000);
     const char *status = view->status != TASK_COMPLETED ? "failed" : view->partial ? "partial_success" : "success";
     str_key_str (out, "status", span_str (status));
-    str_key_str (out, "error_message", or_null (view->error_message));
+    str_key_str (out, "error_message", json_or_null (view->error_message));
     str_key (out, "warnings");
     str_char (out, '[');
     str_add (out, view->warnings);

@@ -370,6 +370,7 @@ void events_note (core_t *self, task_t *task, const note_t *note);
 void events_flush (core_t *self, task_t *task); /* puts the lines that are only in memory */
 
 /*  json.c: the shapes of API.md */
+span_t json_or_null (span_t text); /* what is empty is null there */
 void json_task (str_t *out, uuid_t id, span_t user, const record_task_t *view, uint64_t queue_position); /* 0: none */
 void json_task_open (str_t *out, uuid_t id, span_t user, const record_task_t *view,
                      uint64_t queue_position); /* the same without its last brace: more is to come */

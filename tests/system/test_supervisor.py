@@ -136,6 +136,20 @@ def test_unwritable_data_directory_is_refused():
             assert refused.returncode == 1 and "cannot write" in refused.stderr
 
 
+def test_content_without_its_records_is_refused_and_left_alone():
+    with running() as system:
+        assert completes(system, "Nobody forgets the heron.")
+        system.stop()
+        records = system.data / "broker"
+        records.rename(system.data.parent / (system.data.name + ".aside"))
+        refused = up("--data", system.data, *FREE)
+        assert refused.returncode == 2 and not refused.stdout and "broker" in refused.stderr, refused
+        assert not records.exists()
+        (system.data.parent / (system.data.name + ".aside")).rename(records)
+        system.start()
+        assert len(system.rest.get("search?q=heron").json["hits"]) == 1
+
+
 def test_full_disk_is_refused():
     with tempfile.TemporaryDirectory() as place:
         mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16k", "tmpfs", place], capture_output=True)
