@@ -28,7 +28,8 @@
 #define RELEASE_PART  8u
 #define WALK_MS       3600000u /* how often all blob files are looked at */
 #define WALK_STEP     32       /* files a turn */
-#define LAST_WORDS_MS 50u      /* a process that ended may have said more than has come through the sockets yet */
+#define LATE_MS       500u /* a turn so late was stopped, or waited for its disk or a processor: beats waited, too */
+#define LAST_WORDS_MS 50u  /* a process that ended may have said more than has come through the sockets yet */
 
 /*  A worker's own socket, and its process when it runs on this host. */
 typedef struct {
@@ -417,6 +418,9 @@ int server_run (server_t *self, int signal_fd, err_t *err)
         int used = wait_for_input (self, signal_fd, deadline);
         uint64_t now = clock_mono_ms ();
         core_begin (self->core, now, clock_wall_ms ());
+        /* What workers said meanwhile may still be in the kernel: ZeroMQ's threads stood still with this one. */
+        if (deadline && now > deadline + LATE_MS)
+            core_stood_still (self->core, now - deadline);
         if (checkpoint_turn (self->checkpoint, self->front, now) && core_unlink_again (self->core, err) == -1)
             return -1;
         check_disk (self, now);

@@ -10,8 +10,8 @@
 typedef struct datadir datadir_t;
 
 /*  Makes `path` (and its parents) when missing, locks it, and proves that it can be written. NULL with ERR_LOCKED (the
- *  message names the process), ERR_DISK_FULL, ERR_IO or ERR_CONFIG (the path is too long, or a part of the data is missing); then
- *  nothing was left behind but the directory and its lock, which somebody else may wait for already. */
+ *  message names the process), ERR_DISK_FULL, ERR_IO or ERR_CONFIG (the path is too long, or a part of the data is
+ * missing); then nothing was left behind but the directory and its lock, which somebody else may wait for already. */
 datadir_t *datadir_open (const char *path, err_t *err);
 
 /*  Appends where the data directory is when nobody says: ~/.local/share/myelin, as the XDG base directory specification

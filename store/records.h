@@ -52,11 +52,11 @@ typedef enum {
     F (S, u8, in_file)                                                                                                 \
     F (S, u64, created_at)                                                                                             \
     F (S, u64, updated_at)                                                                                             \
-    F (S, uuid, task)           /* the newest; null: none yet */                                                       \
-        F (S, uuid, first_task) /* null: none yet */                                                                   \
-        F (S, u64, revisions)   /* numbers given out */                                                                \
-        F (S, u64, revision)    /* the one that search sees; 0: none */                                                \
-        F (S, u64, processed_at) F (S, u32, chunks) F (S, span, metadata)
+    F (S, uuid, task)       /* the newest; null: none yet */                                                           \
+    F (S, uuid, first_task) /* null: none yet */                                                                       \
+    F (S, u64, revisions)   /* numbers given out */                                                                    \
+    F (S, u64, revision)    /* the one that search sees; 0: none */                                                    \
+    F (S, u64, processed_at) F (S, u32, chunks) F (S, span, metadata)
 /*  While a task lives its `live` record (and memory) has the moving parts; here they are as of the end. */
 #define RECORD_TASK(F, S)                                                                                              \
     F (S, uuid, document)                                                                                              \
@@ -64,19 +64,21 @@ typedef enum {
     F (S, u8, stage)                                                                                                   \
     F (S, u8, priority)                                                                                                \
     F (S, u8, progress)                                                                                                \
-    F (S, span, error_code) F (S, span, error_message) F (S, u32, attempts) F (S, u32, segments)                       \
-        F (S, u32, segments_done) F (S, u32, segments_failed) F (S, u64, created_at) F (S, u64, updated_at)            \
-            F (S, u64, started_at) F (S, u64, completed_at) F (S, u64, revision) F (S, span, options)                  \
-                F (S, u8, has_result) F (S, u8, partial) F (S, u32, chunks) F (S, u32, embeddings)                     \
-                    F (S, u64, processing_ms) F (S, span, warnings) /* JSON objects, comma-separated */
+    F (S, span, error_code)                                                                                            \
+    F (S, span, error_message) F (S, u32, attempts) F (S, u32, segments) F (S, u32, segments_done)                     \
+        F (S, u32, segments_failed) F (S, u64, created_at) F (S, u64, updated_at) F (S, u64, started_at)               \
+            F (S, u64, completed_at) F (S, u64, revision) F (S, span, options) F (S, u8, has_result)                   \
+                F (S, u8, partial) F (S, u32, chunks) F (S, u32, embeddings) F (S, u64, processing_ms)                 \
+                    F (S, span, warnings) /* JSON objects, comma-separated */
 #define RECORD_LIVE(F, S)                                                                                              \
     F (S, uuid, document)                                                                                              \
     F (S, u8, priority)                                                                                                \
     F (S, u8, front)                                                                                                   \
     F (S, u8, progress)                                                                                                \
     F (S, u8, stage)                                                                                                   \
-    F (S, u32, attempts) F (S, u64, order) F (S, u64, created_at) F (S, u64, updated_at) F (S, u64, started_at)        \
-        F (S, u64, revision) F (S, u32, history) /* history entries written */                                         \
+    F (S, u32, attempts)                                                                                               \
+    F (S, u64, order) F (S, u64, created_at) F (S, u64, updated_at) F (S, u64, started_at) F (S, u64, revision)        \
+        F (S, u32, history)   /* history entries written */                                                            \
         F (S, u8, committing) /* storage was told to commit; whether it did is known only from its answer */           \
         F (S, u64, last_seq) F (S, u8, last_event) /* for replays on the feed */
 #define RECORD_RESUME(F, S)                                                                                            \

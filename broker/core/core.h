@@ -62,6 +62,10 @@ void core_reject (core_t *self, const frames_t *in, const err_t *err);
 /*  A worker's process is known to be gone (its pid ended): its jobs go back at once. */
 void core_worker_gone (core_t *self, uuid_t worker);
 
+/*  The caller took a turn `late_ms` after it was to: in that time nobody could be heard, so nobody counts as silent for
+ *  it. Call it after core_begin () of that turn. */
+void core_stood_still (core_t *self, uint64_t late_ms);
+
 /*  A subscriber appeared or left at the feed, with this topic prefix. */
 void core_subscription (core_t *self, span_t topic, bool on);
 

@@ -145,6 +145,25 @@ static void check_silence (core_t *self, core_worker_t *worker)
     }
 }
 
+static void put_off (uint64_t *at_ms, uint64_t late_ms, uint64_t now)
+{
+    if (*at_ms)
+        *at_ms = *at_ms + late_ms < now ? *at_ms + late_ms : now;
+}
+
+void core_stood_still (core_t *self, uint64_t late_ms)
+{
+    for (core_worker_t *worker = self->workers; worker; worker = worker->next) {
+        put_off (&worker->seen_ms, late_ms, self->now);
+        put_off (&worker->idle_ms, late_ms, self->now);
+        put_off (&worker->void_ms, late_ms, self->now);
+        for (job_t *job = worker->first; job; job = job->next) {
+            put_off (&job->moved_ms, late_ms, self->now);
+            put_off (&job->asked_ms, late_ms, self->now);
+        }
+    }
+}
+
 void workers_check (core_t *self)
 {
     uint64_t silence_ms = (uint64_t)self->config.beat_ms * self->config.beats_missed;

@@ -151,6 +151,36 @@ static void a_task_that_takes_too_long_ends_as_timeout (void **state)
     world_stop (&world);
 }
 
+static void while_the_broker_stands_still_nobody_is_silent (void **state)
+{
+    world_t world;
+    frames_t job, cancelled;
+    uuid_t task;
+    (void)state;
+    core_config_t config = core_config_default;
+    config.silence_ms = 10000;
+    world_start (&world, &config);
+    uuid_t worker = world_worker (&world, STAGE_EXTRACT, 1);
+    world_submit (&world, "ann", "steady", 0, NULL, &task);
+    assert_true (world_hear (&world, WIRE_KIND_JOB, worker, &job));
+    beats (&world, worker, STAGE_EXTRACT, 1000, job.msg.job.number, 1);
+
+    world.now += 60000; /* stopped; its first turn comes before what the worker said is in the sockets */
+    world.wall += 60000;
+    core_begin (world.core, world.now, world.wall);
+    core_stood_still (world.core, 60000);
+    world_turn (&world);
+    beats (&world, worker, STAGE_EXTRACT, 2000, job.msg.job.number, 1);
+    assert_false (world_hear (&world, WIRE_KIND_CANCEL, worker, &cancelled));
+    assert_string_equal (world_status (&world, "ann", task), "processing");
+    assert_int_equal (world_count (&world, OUT_DISCONNECT), 0);
+
+    world_pass (&world, world.config.beat_ms * (world.config.beats_missed + 1)); /* and then it is as ever */
+    assert_int_equal (world_count (&world, OUT_DISCONNECT), 1);
+    frames_clear (&job);
+    world_stop (&world);
+}
+
 int main (void)
 {
     const struct CMUnitTest tests[] = {
@@ -159,6 +189,7 @@ int main (void)
         cmocka_unit_test (a_worker_that_does_not_stop_is_killed),
         cmocka_unit_test (a_job_that_its_worker_knows_nothing_of_comes_back),
         cmocka_unit_test (a_task_that_takes_too_long_ends_as_timeout),
+        cmocka_unit_test (while_the_broker_stands_still_nobody_is_silent),
     };
     return cmocka_run_group_tests (tests, core_quiet, NULL);
 }
