@@ -35,8 +35,14 @@ static uint64_t varint (span_t *rest)
     return 0;
 }
 
-/*  The last sequence that an edit names, or 0. */
-static uint64_t sequence_of (span_t edit)
+static void raise_to (uint64_t *most, uint64_t value)
+{
+    if (value > *most)
+        *most = value;
+}
+
+/*  Takes what an edit says of the whole database. */
+static void read_edit (manifest_t *manifest, span_t edit)
 {
     while (edit.size) {
         uint64_t tag = varint (&edit), value;
@@ -44,23 +50,25 @@ static uint64_t sequence_of (span_t edit)
         case COMPARATOR:
             value = varint (&edit);
             if (value > edit.size)
-                return 0;
+                return;
             edit = span (edit.data + value, edit.size - value);
             break;
-        case LOG_NUMBER:
+        case LOG_NUMBER: /* of one column family: others may need older ones */
         case NEXT_FILE:
         case PREVIOUS_LOG:
-        case MIN_LOG:
         case MAX_FAMILY:
             varint (&edit);
             break;
+        case MIN_LOG:
+            raise_to (&manifest->first_log, varint (&edit));
+            break;
         case LAST_SEQUENCE:
-            return varint (&edit);
+            raise_to (&manifest->last_sequence, varint (&edit));
+            break;
         default:
-            return 0;
+            return;
         }
     }
-    return 0;
 }
 
 /*  Walks over the entries as long as they are whole. */
@@ -83,10 +91,8 @@ static void walk (manifest_t *manifest, const char *bytes)
             inside = type == ROCKS_LOG_FIRST || type == ROCKS_LOG_MIDDLE;
             if (inside)
                 continue;
-            uint64_t sequence = sequence_of (str_span (&entry));
             manifest->good = start + at;
-            if (sequence > manifest->last_sequence)
-                manifest->last_sequence = sequence;
+            read_edit (manifest, str_span (&entry));
         }
     }
     str_free (&entry);

@@ -38,6 +38,7 @@ typedef struct {
     size_t count, room;
     char mark[WAL_MARK_PREFIX];
     uint64_t manifest, manifest_size; /* its number; how long marks say that it was synced */
+    manifest_t said;                  /* and what it says */
     char block[BLOCK];
 } check_t;
 
@@ -217,16 +218,22 @@ static int judge (check_t *self, bool may_cut, err_t *err)
     return 0;
 }
 
+/*  Forgets the logs whose content is in tables. RocksDB reads them no more and removes them some time; their ends may
+ * be torn, though marks are in the logs after them: of a log that was read after a kill nobody syncs the end. */
+static void skip_unneeded (check_t *self)
+{
+    size_t skipped = 0;
+    while (skipped < self->count && self->logs[skipped].number < self->said.first_log)
+        close (self->logs[skipped++].fd);
+    self->count -= skipped;
+    memmove (self->logs, self->logs + skipped, self->count * sizeof *self->logs);
+}
+
 /*  The manifest is written before what it names is relied on: a torn end was being written. Unless it was synced: a
  * mark in the logs says so, or changes are missing between it and the first log. */
-static int judge_manifest (check_t *self, const char *name, bool may_cut, err_t *err)
+static int judge_manifest (check_t *self, const char *path, bool may_cut, err_t *err)
 {
-    char path[PATH_MAX];
-    manifest_t manifest;
-    snprintf (path, sizeof path, "%s/%s", self->dir, name);
-    int found = manifest_read (path, &manifest, err);
-    if (found <= 0)
-        return found; /* RocksDB says that it is missing */
+    const manifest_t manifest = self->said;
     const wal_t *first = NULL;
     for (size_t i = 0; i < self->count && !first; i++)
         if (self->logs[i].has_batch)
@@ -258,10 +265,15 @@ int wal_check (const char *path, bool may_cut, err_t *err)
     if (!self)
         abort ();
     self->dir = path;
-    char manifest[WAL_MANIFEST_MAX];
-    bool has_manifest = wal_manifest_name (path, manifest, &self->manifest);
-    int rc = open_logs (self, dir, may_cut, err);
+    char name[WAL_MANIFEST_MAX], manifest[PATH_MAX];
+    int has_manifest = 0; /* without one RocksDB says that it is missing */
+    if (wal_manifest_name (path, name, &self->manifest)) {
+        snprintf (manifest, sizeof manifest, "%s/%s", path, name);
+        has_manifest = manifest_read (manifest, &self->said, err);
+    }
+    int rc = has_manifest < 0 ? -1 : open_logs (self, dir, may_cut, err);
     if (rc == 0 && wal_mark_prefix (path, self->mark)) {
+        skip_unneeded (self);
         rc = judge (self, may_cut, err);
         if (rc >= 0 && has_manifest && judge_manifest (self, manifest, may_cut, err) < 0)
             rc = -1;

@@ -314,6 +314,22 @@ static void a_missing_log_is_missed (void **state)
     assert_int_equal (err.code, ERR_CORRUPT);
 }
 
+static void a_log_that_is_not_needed_any_more_may_be_torn (void **state)
+{
+    copy_t copy = copy_of (*state);
+    off_t at[SYNCED + UNSYNCED + 1];
+    err_t err = { 0 };
+    find_commits (&copy, at);
+    assert_int_equal (run_shell ("cp %s %s.kept", copy.log, copy.log), 0);
+    /* What a kill left is read, put into tables, and the log removed, which the disk has not heard of yet. */
+    assert_int_equal (count_commits (&copy, &err), SYNCED + UNSYNCED);
+    assert_int_equal (access (copy.log, F_OK), -1);
+    assert_int_equal (run_shell ("mv %s.kept %s", copy.log, copy.log), 0);
+    overwrite (&copy, at[SYNCED + 1] + 6, "?!", 2);
+    if (count_commits (&copy, &err) != SYNCED + UNSYNCED)
+        fail_msg ("%s", err.message);
+}
+
 static void there_need_not_be_a_database (void **state)
 {
     err_t err;
@@ -334,6 +350,7 @@ int main (void)
         cmocka_unit_test (a_manifest_without_what_was_synced_is_refused),
         cmocka_unit_test (the_end_of_a_manifest_may_be_torn),
         cmocka_unit_test (a_missing_log_is_missed),
+        cmocka_unit_test (a_log_that_is_not_needed_any_more_may_be_torn),
         cmocka_unit_test (there_need_not_be_a_database),
     };
     return cmocka_run_group_tests (tests, make, remove_all);
