@@ -346,6 +346,22 @@ static int begin_log (rocks_t *self, const char *path, err_t *err)
     return self->mark ? put_mark (self, self->write_sync, err) : -1;
 }
 
+/*  Has the manifest say a sequence that is behind all that was skipped in the logs: what came in them after the last
+ * change that could be read has used numbers up, and without it the next start would miss a log. */
+static int close_gap (rocks_t *self, err_t *err)
+{
+    static const char key[] = "repaired";
+    char *error = NULL;
+    rocksdb_put_cf (self->db, self->write, self->handles[0], key, sizeof key - 1, "", 0, &error);
+    if (!error)
+        rocksdb_delete_cf (self->db, self->write, self->handles[0], key, sizeof key - 1, &error);
+    rocksdb_flushoptions_t *how = rocksdb_flushoptions_create ();
+    if (!error)
+        rocksdb_flush_cf (self->db, how, self->handles[0], &error);
+    rocksdb_flushoptions_destroy (how);
+    return error ? kv_rocks_error (err, error, "cannot write the repaired database") : 0;
+}
+
 kv_t *kv_rocks_open (const kv_rocks_config_t *config, err_t *err)
 {
     bool may_write = config->mode == KV_ROCKS_NORMAL || config->mode == KV_ROCKS_LOSSY;
@@ -390,7 +406,8 @@ kv_t *kv_rocks_open (const kv_rocks_config_t *config, err_t *err)
         kv_destroy (&kv);
         return NULL;
     }
-    if (may_write && begin_log (self, config->path, err) == -1) {
+    if ((config->mode == KV_ROCKS_LOSSY && close_gap (self, err) == -1) ||
+        (may_write && begin_log (self, config->path, err) == -1)) {
         kv_t *kv = &self->kv;
         kv_destroy (&kv);
         return NULL;
