@@ -225,6 +225,8 @@ static void skip_unneeded (check_t *self)
     size_t skipped = 0;
     while (skipped < self->count && self->logs[skipped].number < self->said.first_log)
         close (self->logs[skipped++].fd);
+    if (!skipped) /* of no logs there is not even an array */
+        return;
     self->count -= skipped;
     memmove (self->logs, self->logs + skipped, self->count * sizeof *self->logs);
 }
